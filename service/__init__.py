@@ -1,0 +1,1 @@
+"""The torch-free side of Lethe: API, request life cycle, store, evidence and background loops."""

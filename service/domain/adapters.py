@@ -1,0 +1,107 @@
+"""Adapter lines: what a client configures about a line and how it was trained."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class Strategy(StrEnum):
+    """`influence`: fast and approximate. `rebuild`: retrain without the data. `auto`: whichever fits the policy."""
+
+    influence = "influence"
+    rebuild = "rebuild"
+    auto = "auto"
+
+
+class ClaimLevel(StrEnum):
+    """What may be said of a version: Exact, Calibrated, Measured, Inconclusive."""
+
+    exact = "E"
+    calibrated = "C"
+    measured = "M"
+    inconclusive = "I"
+
+
+CLAIM_ORDER = (ClaimLevel.inconclusive, ClaimLevel.measured, ClaimLevel.calibrated, ClaimLevel.exact)
+
+
+def reaches(level: ClaimLevel, required: ClaimLevel) -> bool:
+    """Whether a claim level is at least the required one (I < M < C < E)."""
+    return CLAIM_ORDER.index(level) >= CLAIM_ORDER.index(required)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BaseModelRef(_Frozen):
+    """The frozen weights a line sits on: a local directory or a Hub id, with its revision."""
+
+    path: str = Field(min_length=1, max_length=1000, examples=["/models/llama-3-8b"])
+    revision: str | None = Field(default=None, max_length=200)
+
+
+class Policy(_Frozen):
+    """How a line answers requests. Times are in seconds."""
+
+    default_strategy: Strategy = Strategy.auto
+    complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] = ClaimLevel.measured
+    rebuild_under_s: float = Field(default=600, ge=0, description="`auto` rebuilds at once below this estimate.")
+    rebuild_after_s: float = Field(default=86_400, ge=0, description="Age of the ledger at which it is compacted.")
+    shred_within_s: float = Field(default=30 * 86_400, gt=0, description="Latest age of sealed data.")
+    grace_period_s: float = Field(default=86_400, ge=0, description="How long an older version stays readable.")
+    promotion: Literal["automatic", "manual"] = "automatic"
+    require_approval: bool = False
+    max_share: float = Field(default=0.25, gt=0, le=1, description="Above this share a request needs approval.")
+    influence_share: float = Field(default=0.10, gt=0, le=1, description="Above this share a request is rebuilt.")
+
+
+class LoraSpec(_Frozen):
+    """The shape of a LoRA adapter."""
+
+    r: int = Field(default=16, ge=1, le=512)
+    alpha: float = Field(default=32, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = Field(
+        default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
+    )
+
+
+class Recipe(_Frozen):
+    """A deterministic training run. `schedule` decays the learning rate from its peak over all steps."""
+
+    epochs: int = Field(default=3, ge=1, le=1000)
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0)
+    lora: LoraSpec = LoraSpec()
+    gradient_checkpointing: bool = False
+
+
+class TrainingFormat(_Frozen):
+    """How an instance becomes tokens and a loss.
+
+    Prompt and completion are tokenised apart and joined; the loss is on completion tokens (assistant
+    turns of a chat), averaged over an instance's tokens, then over instances.
+    """
+
+    max_length: int = Field(default=1024, ge=2, le=1_000_000)
+    add_bos: bool = Field(default=False, description="Put the tokenizer's BOS token first.")
+    add_eos: bool = Field(default=True, description="End every completion with the EOS token.")
+    train_on_prompt: bool = Field(default=False, description="The loss also covers prompt tokens.")
+    reduction: Literal["instance_mean", "token_mean"] = Field(
+        default="instance_mean",
+        description="`token_mean`: a batch's loss is the mean over all its tokens (Hugging Face Trainer).",
+    )
+    packing: bool = Field(default=False, description="Several instances shared one sequence in training.")

@@ -1,0 +1,206 @@
+"""The border between the request life cycle and the engine: jobs in, progress and results out.
+
+The supervisor builds a job from the database, sends it to the engine child over a pipe, and stages
+what the child wrote below the job's `out` directory. Everything here pickles and holds no tensors.
+
+Files the engine writes below `out`:
+
+    adapter/            the new version: adapter_model.safetensors, adapter_config.json
+    anchor/             only for jobs that make an anchor: the training record, checkpoints and curvature
+    checkpoint/         only for a yielded rebuild: where it goes on
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.instances import Content
+from service.domain.ledger import Edit
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An instance as the engine sees it: an opaque id and the text."""
+
+    id: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model on the worker's disk and the digest that pins it (None: not yet known)."""
+
+    path: str
+    revision: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Everything that determines a deterministic training run, but for the recipe.
+
+    `slots` gives every example its position in the original data order. A retrain without some
+    instances leaves their slots empty, so the others keep their batches and their order.
+    `holdout` is never trained on.
+    """
+
+    base: Base
+    format: TrainingFormat
+    examples: tuple[Example, ...]
+    slots: tuple[int, ...]
+    slot_count: int
+    holdout: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A version that was really trained, with what the engine prepared for it.
+
+    `key` identifies it for residency: the child keeps an anchor's tensors between jobs under this key.
+    """
+
+    key: str
+    data: TrainingSet
+    recipe: Recipe | None
+    adapter: Path
+    artefacts: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """Train a LoRA adapter from nothing and prepare its curvature. A rebuild is the same job without the data."""
+
+    data: TrainingSet
+    recipe: Recipe
+    out: Path
+    resume: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """Take over an adapter trained elsewhere: reproduce its training loss, then prepare its curvature.
+
+    `record` is a directory with a training record in Lethe's layout, or None. `expected_losses` gives
+    per-instance losses that the importer claims, if any.
+    """
+
+    data: TrainingSet
+    adapter: Path
+    record: Path | None
+    recipe: Recipe | None
+    expected_losses: Mapping[str, float] | None
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InfluenceJob:
+    """Solve for the canonical ledger from the anchor."""
+
+    anchor: Anchor
+    edits: tuple[Edit, ...]
+    previous: Path | None
+    out: Path
+
+
+Job: TypeAlias = TrainJob | ImportJob | InfluenceJob
+
+
+class Stage(StrEnum):
+    loading = "loading"
+    training = "training"
+    checking = "checking"
+    preparing = "preparing"
+    gradients = "gradients"
+    solving = "solving"
+    polishing = "polishing"
+    verifying = "verifying"
+    exporting = "exporting"
+    publishing = "publishing"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` units of the present stage."""
+
+    stage: Stage
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean loss per instance (nats per token) of one adapter on the four groups; None where the group is empty."""
+
+    forget: float | None
+    corrected: float | None
+    retained: float | None
+    holdout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether a line supports a strategy or claim, and why not if not."""
+
+    name: str
+    supported: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorResult:
+    """A trained or imported anchor. `seconds` per stage; `train_seconds` feeds the rebuild estimate."""
+
+    base_digest: str
+    before: Losses
+    after: Losses
+    capabilities: tuple[Capability, ...]
+    seconds: Mapping[str, float]
+    peak_bytes: int
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InfluenceResult:
+    """An update solved from the anchor: what was measured before (`anchor`) and after."""
+
+    before: Losses
+    after: Losses
+    retained_kl: float
+    step_scale: float
+    solver_residual: float
+    passed: bool | None
+    reasons: tuple[str, ...]
+    seconds: Mapping[str, float]
+    peak_bytes: int
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """A training job stopped at a checkpoint so that an influence run can have the device."""
+
+    step: int
+
+
+class FailureClass(StrEnum):
+    """`transient` and `resource` are retried, `fatal_device` in a fresh child; `permanent` is not."""
+
+    transient = "transient"
+    resource = "resource"
+    fatal_device = "fatal_device"
+    permanent = "permanent"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailure:
+    """A job that ended without a result. `detail` carries no training text."""
+
+    kind: FailureClass
+    code: str
+    detail: str
+
+
+Result: TypeAlias = AnchorResult | InfluenceResult | Yielded | EngineFailure
