@@ -17,8 +17,10 @@
     │   ├── Suppressed              the data were erased before and may not come back
     │   └── Busy                    another call holds the resource; retry
     ├── Gone                   410  withdrawn
+    │   └── Shredded                the key is destroyed, so the data cannot be read again
     ├── TooLarge               413
-    └── Fenced                 409  a worker lost its lease; its write is refused (internal)
+    ├── Fenced                 409  a worker lost its lease; its write is refused (internal)
+    └── Corrupted              500  stored bytes do not match their digest, seal or signature
 
 `code` is stable and names the problem type; `detail` never repeats submitted text.
 """
@@ -149,7 +151,17 @@ class Gone(LetheError):
     title = "Withdrawn"
 
 
+class Shredded(Gone):
+    default_code = "shredded"
+    title = "The data were destroyed"
+
+
 class TooLarge(LetheError):
     status = 413
     default_code = "too-large"
     title = "Too large"
+
+
+class Corrupted(LetheError):
+    default_code = "corrupted"
+    title = "Stored data fail their integrity check"
