@@ -1,0 +1,164 @@
+"""Every setting of every process, in one place: environment variables with the prefix `LETHE_`.
+
+All parts of a deployment read the same settings. The table in the README is generated from here
+(`make readme`) and a test keeps it true.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "LETHE_"
+# The shortest sockaddr_un.sun_path in use is 104 bytes (macOS), Linux has 108; both count the closing NUL.
+SOCKET_PATH_BYTES = 103
+
+
+def embedded_redis_socket(home: Path) -> Path:
+    """Where the embedded Redis of a home listens, so that every process on that home finds it.
+
+    A home whose path is too long for a Unix socket has it in the temporary directory instead.
+    """
+    socket = home / "redis" / "redis.sock"
+    if len(bytes(socket)) <= SOCKET_PATH_BYTES:
+        return socket
+    return Path(tempfile.gettempdir()) / f"lethe-{hashlib.sha256(bytes(home)).hexdigest()[:16]}" / "redis.sock"
+
+
+def _under_home(template: str) -> Callable[[dict[str, Any]], str]:
+    """A default that is a URL below the home directory."""
+    return lambda given: template.format(home=given["home"]) if "home" in given else ""
+
+
+def _embedded_redis_url(given: dict[str, Any]) -> str:
+    return f"unix://{embedded_redis_socket(given['home'])}" if "home" in given else ""
+
+
+def _documented(default: str) -> dict[str, Any]:
+    """The words the settings table uses for a default that depends on other settings."""
+    return {"documented_default": default}
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Instances are frozen; a field's unit is the end of its name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default=Path(".lethe"),
+        description="Directory of the embedded stack: database, Redis files, blobs, logs, keys.",
+        validate_default=True,
+    )
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(
+        default=8080, ge=0, le=65_535, description="Port the API listens on. 0: `lethe up` picks a free one."
+    )
+    database_url: str = Field(
+        default_factory=_under_home("sqlite:///{home}/lethe.db"),
+        description="SQLAlchemy URL of the database: `sqlite:///…` or `postgresql+psycopg://…`.",
+        json_schema_extra=_documented("`lethe.db` in the home"),
+    )
+    redis_url: str = Field(
+        default_factory=_embedded_redis_url,
+        description="Redis for job hints. Unless given, `lethe up` runs an embedded server.",
+        json_schema_extra=_documented("Unix socket in the home"),
+    )
+    blob_url: str = Field(
+        default_factory=_under_home("file://{home}/blobs"),
+        description="fsspec URL of the blob store: `file:///…` or `s3://bucket/prefix`.",
+        json_schema_extra=_documented("`blobs` in the home"),
+    )
+    master_key: SecretStr | None = Field(
+        default=None,
+        description="Key that seals dataset rows and secrets: 32 bytes in base64. Losing it loses the data.",
+        json_schema_extra=_documented("`keys/master.key` in the home, made on first use"),
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=24,
+        description="An API key with every scope that exists from the start, for automation.",
+        json_schema_extra=_documented("made and printed once by `lethe up`"),
+    )
+    max_upload_bytes: int = Field(
+        default=2**30, gt=0, description="Largest dataset or adapter archive a client may upload."
+    )
+    worker_pool: str = Field(
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="Pool this worker serves, which is the name of its queue (`default`, `gpu-80g`, …).",
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where the engine computes: `auto` (CUDA if present), `cpu`, `cuda`, `cuda:1`, ….",
+    )
+    gpu_memory_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the GPU's memory the engine may take."
+    )
+    allow_hub: bool = Field(
+        default=False,
+        description="Whether base models named by Hub id may be downloaded. Local directories always work.",
+    )
+    lease_s: float = Field(
+        default=60, gt=0, description="How long a worker may be silent before its run is taken away."
+    )
+    heartbeat_s: float = Field(
+        default=15, gt=0, description="How often a worker renews its lease; at most a third of the lease."
+    )
+    reconcile_s: float = Field(default=15, gt=0, description="Pause between two passes of the reconciler.")
+    run_deadline_s: float = Field(default=21_600, gt=0, description="Longest time one attempt of a run may take.")
+    stop_grace_s: float = Field(
+        default=20, ge=0, description="Time a process gets to end cleanly before it is killed."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Lowest level of the log lines that are written."
+    )
+
+    @model_validator(mode="after")
+    def _heartbeat_fits_the_lease(self) -> Self:
+        if self.heartbeat_s > self.lease_s / 3:
+            raise ValueError("heartbeat_s must be at most a third of lease_s, so that two beats may be lost")
+        return self
+
+    @property
+    def redis_is_embedded(self) -> bool:
+        """Whether `lethe up` has to start a Redis server for this home."""
+        return self.redis_url == _embedded_redis_url({"home": self.home})
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process exactly these settings, secrets included."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, one row a variable."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        documented = extra.get("documented_default") if isinstance(extra, dict) else None
+        default = documented if documented is not None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def with_settings_table(document: str) -> str:
+    """A Markdown document with the table between its `settings` markers brought up to date.
+
+    Raises:
+        ValueError: the document lacks the markers.
+    """
+    begin, end = "<!-- settings:begin -->", "<!-- settings:end -->"
+    before, found_begin, rest = document.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"the document has no {begin} … {end} section")
+    return f"{before}{begin}\n{settings_table()}\n{end}{after}"
