@@ -1,0 +1,1 @@
+"""The demonstration: a generated world, a small base model, and the main job on real parts."""

@@ -1,0 +1,104 @@
+"""Opening a base model: any Hugging Face causal language model directory, safetensors only.
+
+The base stays in memory between jobs; its digest pins every version that is computed on it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from service.domain.engine import Base
+from workers.engine.errors import EngineRefusal
+
+# Everything that decides the function a base computes; READMEs and other formats' weights do not.
+PINNED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "chat_template*",
+)
+
+_file_digests: dict[tuple[str, int, int], str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """Frozen weights and their tokenizer on a device. `pad_id` fills batches and is always masked."""
+
+    path: Path
+    digest: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    pad_id: int
+
+
+def locate(base: Base, *, allow_hub: bool = False) -> Path:
+    """The base's directory on this machine; a Hub id is fetched only if the deployment allows it.
+
+    Raises:
+        EngineRefusal: `base_model` if there is no such directory or it holds no safetensors weights.
+    """
+    path = Path(base.path)
+    if not path.is_dir() and allow_hub:
+        from huggingface_hub import snapshot_download
+
+        path = Path(snapshot_download(base.path, revision=base.revision, allow_patterns=list(PINNED)))
+    if not (path / "config.json").is_file():
+        raise EngineRefusal("base_model", "The base model's directory is not on this worker or has no config.json.")
+    if not any(path.glob("*.safetensors")):
+        raise EngineRefusal("base_model", "The base model has no safetensors weights; other formats are not read.")
+    return path
+
+
+def base_digest(path: Path) -> str:
+    """SHA-256, hex, over the sorted (name, SHA-256) pairs of weights, configuration and tokenizer files.
+
+    A file is read once: its digest is remembered under (path, size, modification time).
+    """
+    files = sorted({file for pattern in PINNED for file in path.glob(pattern) if file.is_file()})
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(f"{file.name}\0{_file_digest(file)}\n".encode())
+    return sha.hexdigest()
+
+
+def open_base(base: Base, device: torch.device, *, allow_hub: bool = False) -> BaseModel:
+    """Loads a base model: fp32 on a CPU, bf16 on a GPU. No code from the directory is run.
+
+    Raises:
+        EngineRefusal: `base_model` if it cannot be loaded, `base_digest` if it is not the pinned one.
+    """
+    path = locate(base, allow_hub=allow_hub)
+    digest = base_digest(path)
+    if base.digest is not None and base.digest != digest:
+        raise EngineRefusal("base_digest", f"The base model changed: it is {digest[:12]}, not {base.digest[:12]}.")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineRefusal("base_model", f"The base model cannot be loaded: {type(error).__name__}.") from error
+    torch.nn.Module.to(model.requires_grad_(False), device)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return BaseModel(path, digest, model, tokenizer, device, 0 if pad is None else int(pad))
+
+
+def _file_digest(file: Path) -> str:
+    stat = file.stat()
+    key = (str(file), stat.st_size, stat.st_mtime_ns)
+    if key not in _file_digests:
+        with file.open("rb") as stream:
+            _file_digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _file_digests[key]
