@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from service.domain.engine import Base
 from workers.engine.errors import EngineRefusal
@@ -85,14 +92,28 @@ def open_base(base: Base, device: torch.device, *, allow_hub: bool = False) -> B
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
+            path,
+            config=_without_dropout(config),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
         )
     except (OSError, ValueError, KeyError) as error:
         raise EngineRefusal("base_model", f"The base model cannot be loaded: {type(error).__name__}.") from error
     torch.nn.Module.to(model.requires_grad_(False), device)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return BaseModel(path, digest, model, tokenizer, device, 0 if pad is None else int(pad))
+
+
+def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
+    """A frozen base is one fixed function: only the adapter's own dropout is ever active."""
+    for name, value in config.to_dict().items():
+        if isinstance(value, float) and ("drop" in name):
+            setattr(config, name, 0.0)
+    return config
 
 
 def _file_digest(file: Path) -> str:

@@ -1,0 +1,93 @@
+"""The curvature C = Σⱼ sⱼ² rⱼᵀ rⱼ + cD as rows and a diagonal: an operator on [p], never a matrix [p, p].
+
+G is a sum over instances, so taking an instance out means dropping its rows (scale 0) and putting one
+in means appending rows. C therefore stays positive definite however many instances the ledger names.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+# Columns of the rows that are widened to fp32 at once: 4 · rows · COLUMNS bytes.
+COLUMNS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """Blocks of rows [mₖ, p], one scale a row [m] fp64, D [p] fp32, and c.
+
+    `gram` [m, m] fp64 is R D⁻¹ Rᵀ of the rows before scaling and for c = 1; it depends on the anchor
+    alone and is stored with the sketch, so a solve needs only two products with the rows.
+
+    Memory: the rows (bf16 or fp32), 4p + 8m² bytes, and 4 · m · 2¹⁸ bytes while a product runs.
+    """
+
+    blocks: tuple[Tensor, ...]
+    scales: Tensor
+    damping: Tensor
+    gram: Tensor
+    multiplier: float = 1.0
+
+    @classmethod
+    def of(cls, rows: Tensor, damping: Tensor) -> "Curvature":
+        """Curvature of rows [m, p], each at scale 1."""
+        scales = torch.ones(len(rows), dtype=torch.float64, device=damping.device)
+        return cls((rows,), scales, damping, gram_matrix(rows, rows, damping))
+
+    def damped(self, multiplier: float) -> "Curvature":
+        return replace(self, multiplier=multiplier)
+
+    def scaled(self, factors: Tensor) -> "Curvature":
+        """Each row's scale times a factor ≥ 0 [m]; 0 drops the row."""
+        return replace(self, scales=self.scales * factors.to(self.scales))
+
+    def extended(self, rows: Tensor) -> "Curvature":
+        """With further rows [k, p] at scale 1."""
+        if len(rows) == 0:
+            return self
+        cross = torch.cat([gram_matrix(block, rows, self.damping) for block in self.blocks])
+        corner = gram_matrix(rows, rows, self.damping)
+        gram = torch.cat([torch.cat([self.gram, cross], 1), torch.cat([cross.T, corner], 1)])
+        scales = torch.cat([self.scales, self.scales.new_ones(len(rows))])
+        return replace(self, blocks=(*self.blocks, rows), scales=scales, gram=gram)
+
+    def project(self, vector: Tensor) -> Tensor:
+        """The scaled rows times a vector: [m], fp64."""
+        parts = [
+            sum((rows @ vector[columns]).double() for rows, columns in _column_chunks(block)) for block in self.blocks
+        ]
+        return self.scales * torch.cat([part for part in parts if isinstance(part, Tensor)])
+
+    def combine(self, coefficients: Tensor) -> Tensor:
+        """Σⱼ coefficientⱼ sⱼ rⱼ: [p], fp32."""
+        total = torch.zeros_like(self.damping)
+        parts = (self.scales * coefficients).float().split([len(block) for block in self.blocks])
+        for block, part in zip(self.blocks, parts, strict=True):
+            for rows, columns in _column_chunks(block):
+                total[columns] += part @ rows
+        return total
+
+    def apply(self, vector: Tensor) -> Tensor:
+        """C v [p], fp32."""
+        return self.combine(self.project(vector)) + self.multiplier * self.damping * vector
+
+
+def gram_matrix(left: Tensor, right: Tensor, damping: Tensor) -> Tensor:
+    """left D⁻¹ rightᵀ [m, k]: fp32 products, summed over blocks of columns in fp64."""
+    total = torch.zeros(len(left), len(right), dtype=torch.float64, device=damping.device)
+    for (rows, columns), (others, _) in zip(_column_chunks(left), _column_chunks(right), strict=True):
+        total += ((rows / damping[columns]) @ others.T).double()
+    return total
+
+
+def stacked(blocks: Sequence[Tensor], size: int, device: torch.device) -> Tensor:
+    """Blocks of rows as one [m, p]; m may be 0."""
+    return torch.cat(list(blocks)) if blocks else torch.zeros(0, size, device=device)
+
+
+def _column_chunks(rows: Tensor) -> Iterator[tuple[Tensor, slice]]:
+    for start in range(0, rows.shape[1], COLUMNS):
+        columns = slice(start, min(start + COLUMNS, rows.shape[1]))
+        yield rows[:, columns].float(), columns

@@ -1,0 +1,25 @@
+"""Class the errors a job can end with. Their texts may quote data, so only type names leave the engine."""
+
+import torch
+
+from service.domain.engine import EngineFailure, FailureClass
+from workers.engine.errors import EngineRefusal
+
+
+def classify(error: Exception) -> EngineFailure:
+    """The failure to report for an error that escaped a job."""
+    name = type(error).__name__
+    if isinstance(error, EngineRefusal):
+        return EngineFailure(FailureClass.permanent, error.code, error.detail)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return EngineFailure(FailureClass.resource, "out-of-memory", "The device ran out of memory.")
+    if _is_device_error(error):
+        return EngineFailure(FailureClass.fatal_device, "device-error", f"The device failed ({name}).")
+    if isinstance(error, OSError):
+        return EngineFailure(FailureClass.transient, "io-error", f"Reading or writing files failed ({name}).")
+    return EngineFailure(FailureClass.permanent, "engine-error", f"The engine failed ({name}).")
+
+
+def _is_device_error(error: Exception) -> bool:
+    """A sticky CUDA error: the context is lost and only a new process helps."""
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
