@@ -1,0 +1,81 @@
+# Everything a developer runs. `make help` lists it.
+#
+# .venv is made from hash-pinned locks. torch is pinned by version only, because its build depends on the machine.
+# Where the platform's usual build of torch is the CUDA one and you have no GPU, name an index of CPU builds:
+#     make demo TORCH_INDEX_URL=…
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test test-fast check format openapi readme lock clean
+
+TORCH_VERSION := 2.13.0
+TORCH_INDEX_URL ?=
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3.14; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+OPENAPI := tests/contracts/openapi.json
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Train, forget, hot-swap and compare with retraining, on real parts
+	$(BIN)/python -m workers.demo
+
+up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
+	@$(BIN)/lethe up
+
+down: $(INSTALLED) ## Stop the service that `make up` started in another terminal
+	@$(BIN)/python -m service.cli.stack down
+
+test: $(INSTALLED) ## Run every test
+	$(BIN)/pytest
+
+test-fast: $(INSTALLED) ## Run the tests of the inner loop, in less than a minute
+	$(BIN)/pytest -m "not slow and not e2e and not faults" --timeout 60
+
+check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.contracts.openapi | diff -u $(OPENAPI) - || { echo "run make openapi"; exit 1; }
+
+format: $(INSTALLED) ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi: $(INSTALLED) ## Write the OpenAPI document anew
+	$(BIN)/python -m tests.contracts.openapi > $(OPENAPI).new
+	mv $(OPENAPI).new $(OPENAPI)
+
+readme: $(INSTALLED) ## Write the settings table of the README anew
+	$(BIN)/python -c 'from pathlib import Path; from service.settings import with_settings_table; \
+	readme = Path("README.md"); readme.write_text(with_settings_table(readme.read_text()))'
+
+# LOCKFLAGS=--upgrade takes newer releases; without it only what pyproject.toml demands changes.
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --group build $(LOCKFLAGS)
+lock: ## Resolve the locks anew from pyproject.toml
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) install uv; }
+	$(LOCK) --all-extras --group dev -o requirements-dev.lock
+	$(LOCK) --all-extras -c requirements-dev.lock -o requirements.lock
+	$(LOCK) --extra s3 -c requirements-dev.lock -o requirements-service.lock
+
+# Nothing here resolves: the locks are complete, so --no-deps cannot miss a package, and torch comes last, when all
+# that it needs of a general kind is there in its locked version.
+$(INSTALLED): requirements-dev.lock
+	@test -n "$(PYTHON)" || { echo "Lethe needs Python 3.11 or newer with venv; none was found on PATH." \
+		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
+	@$(PIP) install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH_VERSION)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## Remove .venv, caches and build products; .lethe, the service's data, stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
