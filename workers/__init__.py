@@ -1,1 +1,1 @@
-"""The processes that own the accelerators: the RQ supervisor, the engine child, the benchmark and the demo."""
+"""The GPU side of Lethe: the supervisor (no torch), the engine child, the engine."""

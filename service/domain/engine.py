@@ -84,7 +84,8 @@ class ImportJob:
     """Take over an adapter trained elsewhere: reproduce its training loss, then prepare its curvature.
 
     `record` is a directory with a training record in Lethe's layout, or None. `expected_losses` gives
-    per-instance losses that the importer claims, if any.
+    per-instance losses that the importer claims, if any. `trusted` skips the loss check: a collapse
+    takes over an adapter that an update has already moved away from its training loss.
     """
 
     data: TrainingSet
@@ -93,6 +94,7 @@ class ImportJob:
     recipe: Recipe | None
     expected_losses: Mapping[str, float] | None
     out: Path
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

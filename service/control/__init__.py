@@ -1,0 +1,1 @@
+"""The background loops: outbox relay and reconciler."""

@@ -1,0 +1,44 @@
+"""Start the background loops: `python -m service.control`. Any number may run."""
+
+import logging
+import signal
+import threading
+
+from service.control.relay import Relay, keep
+from service.flows.reconcile import reconcile
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+
+RELAY_PAUSE_S = 0.05
+
+
+def main() -> None:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s control %(message)s")
+    store, blobs = Store(settings.database_url), Blobs(settings.blob_url)
+    relay = Relay(store, settings.redis_url)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    loops = [
+        threading.Thread(
+            target=keep,
+            args=(relay.send_waiting,),
+            kwargs={"stopped": stop.wait, "pause_s": RELAY_PAUSE_S, "name": "relay"},
+        ),
+        threading.Thread(
+            target=keep,
+            args=(lambda: reconcile(store, blobs),),
+            kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
+        ),
+    ]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join()
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Start a line's next anchor: train it here, or import one trained elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.errors import Busy, Conflict, Suppressed
+from service.domain.ids import new_id
+from service.domain.runs import Lane, RunKind
+from service.domain.states import VersionState
+from service.flows.lookup import find_dataset, find_line
+from service.flows.new_version import take_number
+from service.store.database import Unit
+from service.store.tables import Line, Version
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """Where a new anchor comes from. `archive` and `record`: blob prefixes of checked uploads (imports only)."""
+
+    kind: RunKind
+    dataset: str
+    holdout: str | None
+    recipe: Recipe | None
+    training_format: TrainingFormat
+    archive: str | None = None
+    record: str | None = None
+    expected_losses: Mapping[str, float] | None = None
+
+
+def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) -> Version:
+    """A version in preparation and the run that will make it.
+
+    Raises:
+        NotFound: unknown line or dataset.
+        Conflict: the line is retired.
+        Suppressed: the dataset holds instances or subjects that were erased before.
+        Busy: the line is training, importing or rebuilding already, or has open requests.
+    """
+    line = unit.lines.lock(find_line(unit, adapter).id)
+    find_dataset(unit, source.dataset)
+    if source.holdout is not None:
+        find_dataset(unit, source.holdout, field="holdout")
+    _check_line(unit, line)
+    _check_suppression(unit, line, source.dataset)
+    version = _version(unit, line, source)
+    unit.versions.add(version)
+    version.run_id = unit.runs.enqueue(line.id, source.kind, pool=line.pool, now=unit.now, version_id=version.id)
+    unit.audit(actor, "version.created", adapter=adapter, version=version.number, kind=source.kind)
+    unit.emit("version.created", adapter=adapter, run_id=version.run_id, version=version.number, kind=source.kind)
+    return version
+
+
+def _check_line(unit: Unit, line: Line) -> None:
+    if line.retired_at is not None:
+        raise Conflict("The line is retired.", fix="Create another line.", code="line-retired")
+    busy = unit.runs.queued(line.id, Lane.compact) or unit.runs.running(line.id, Lane.compact)
+    if busy is not None or unit.targets.open_of_line(line.id):
+        raise Busy(
+            "The line has a training run or open requests.",
+            fix="Wait until they end.",
+            code="line-busy",
+            extra={"run": None if busy is None else busy.id},
+        )
+
+
+def _check_suppression(unit: Unit, line: Line, dataset_id: str) -> None:
+    count = unit.datasets.suppressed_count(dataset_id, line.id)
+    if count:
+        raise Suppressed(
+            f"{count} instances of the dataset were erased before, or speak of an erased subject.",
+            field="/source/dataset",
+            fix="Upload the dataset without them.",
+            extra={"instances": count},
+        )
+
+
+def _version(unit: Unit, line: Line, source: VersionSource) -> Version:
+    return Version(
+        id=new_id("ver"),
+        line_id=line.id,
+        number=take_number(line),
+        kind=source.kind,
+        state=VersionState.preparing,
+        created_at=unit.now,
+        parent_id=line.head_id,
+        dataset_id=source.dataset,
+        holdout_id=source.holdout,
+        recipe=None if source.recipe is None else source.recipe.model_dump(mode="json"),
+        training_format=source.training_format.model_dump(mode="json"),
+        source={
+            "type": str(source.kind),
+            "archive": source.archive,
+            "record": source.record,
+            "expected_losses": None if source.expected_losses is None else dict(source.expected_losses),
+        },
+        ledger_seq=0,
+    )

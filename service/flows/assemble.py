@@ -1,0 +1,150 @@
+"""Turn a claim into a job for the engine: unsealed texts, paths of materialised files, canonical edits."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.engine import Anchor, Base, Example, ImportJob, InfluenceJob, Job, TrainingSet, TrainJob
+from service.domain.instances import Content
+from service.domain.ledger import Edit, canonical
+from service.domain.runs import RunKind
+from service.flows import texts
+from service.flows.claim import Claim
+from service.flows.training_data import dataset_of, edited, present
+from service.flows.vault import Vault
+from service.store.database import Unit
+from service.store.tables import LedgerEntry, Line, Version
+
+Materialise = Callable[[str], Path]
+"""Brings the blob tree under a prefix onto this machine and returns its directory."""
+
+
+def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise, out: Path) -> Job:
+    """The job of a claimed run. It holds plain text: it stays in memory and never enters a queue."""
+    line = unit.lines.get(claim.line_id)
+    if claim.kind in (RunKind.train, RunKind.import_):
+        run = unit.runs.get(claim.run_id)
+        assert run is not None and run.version_id is not None, "training runs carry their version"
+        return _first_anchor(unit, vault, line, unit.versions.get(run.version_id), materialise, out)
+    anchor = unit.versions.get(str(claim.anchor_id))
+    edits = run_edits(unit, vault, claim)
+    if claim.kind is RunKind.influence:
+        return InfluenceJob(
+            anchor=load_anchor(unit, vault, line, anchor, materialise),
+            edits=edits,
+            previous=_previous(unit, line, materialise),
+            out=out,
+        )
+    data = training_set(unit, vault, line, anchor, edits)
+    if claim.kind is RunKind.collapse:
+        head = unit.versions.get(str(line.head_id))
+        return ImportJob(
+            data=data,
+            adapter=materialise(str(head.blob_prefix)),
+            record=None,
+            recipe=None,
+            expected_losses=None,
+            out=out,
+            trusted=True,
+        )
+    run = unit.runs.get(claim.run_id)
+    assert run is not None and anchor.recipe is not None, "only lines with a recipe are rebuilt"
+    return TrainJob(
+        data=data,
+        recipe=Recipe.model_validate(anchor.recipe),
+        out=out,
+        resume=None if run.checkpoint is None else materialise(run.checkpoint),
+    )
+
+
+def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
+    """The canonical ledger this run solves for: published entries since the anchor, then its members' edits."""
+    tail = [entry for entry in unit.ledger.of_line(claim.line_id) if entry.baked_id is None]
+    members = [target.id for target in unit.targets.of_run(claim.run_id)]
+    pairs = [(entry.instance_id, entry.text_id) for entry in tail]
+    # A removal is final: a correction accepted in the same window must not bring the instance back.
+    gone = {instance_id for instance_id, text_id in pairs if text_id is None}
+    asked = [(edit.instance_id, edit.text_id) for edit in unit.targets.edits(members)]
+    gone |= {instance_id for instance_id, text_id in asked if text_id is None}
+    return to_edits(unit, vault, [(i, None if i in gone else t) for i, t in [*pairs, *asked]])
+
+
+def tail_edits(unit: Unit, vault: Vault, line: Line, after_seq: int) -> tuple[Edit, ...]:
+    """The canonical ledger published after a rebuild froze its part."""
+    tail = _tail(unit.ledger.of_line(line.id), after_seq)
+    return to_edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
+
+
+def to_edits(unit: Unit, vault: Vault, pairs: Sequence[tuple[str, str | None]]) -> tuple[Edit, ...]:
+    """Unseal (instance id, text id) pairs into canonical edits."""
+    known = texts.contents(unit, vault, {text_id for _, text_id in pairs if text_id is not None})
+    return canonical(Edit(instance_id, None if text_id is None else known[text_id]) for instance_id, text_id in pairs)
+
+
+def load_anchor(unit: Unit, vault: Vault, line: Line, anchor: Version, materialise: Materialise) -> Anchor:
+    """An anchor with its data and files, as the engine keeps it resident."""
+    return Anchor(
+        key=anchor.id,
+        data=training_set(unit, vault, line, anchor, ()),
+        recipe=None if anchor.recipe is None else Recipe.model_validate(anchor.recipe),
+        adapter=materialise(str(anchor.blob_prefix)),
+        artefacts=materialise(str(anchor.artefacts_prefix)),
+    )
+
+
+def training_set(unit: Unit, vault: Vault, line: Line, version: Version, edits: Sequence[Edit]) -> TrainingSet:
+    """What `version` was trained on, with further edits applied. Slots keep the dataset's order."""
+    dataset = dataset_of(unit, version)
+    baked = [entry for entry in unit.ledger.of_line(line.id) if entry.baked_id is not None]
+    now = edited(baked, dataset.id)
+    further: dict[str, Content | None] = {edit.instance_id: edit.new for edit in edits}
+    rows = [row for row in present(unit, dataset.id, now) if further.get(row.instance_id, "kept") is not None]
+    stored = {row.instance_id: now.text_id(row) for row in rows if row.instance_id not in further}
+    known = texts.contents(unit, vault, stored.values())
+    examples = tuple(
+        Example(row.instance_id, further.get(row.instance_id) or known[stored[row.instance_id]]) for row in rows
+    )
+    return TrainingSet(
+        base=Base(line.base_path, line.base_revision, line.base_digest),
+        format=TrainingFormat.model_validate(version.training_format),
+        examples=examples,
+        slots=tuple(row.position for row in rows),
+        slot_count=dataset.instance_count,
+        holdout=_holdout(unit, vault, version.holdout_id),
+    )
+
+
+def _first_anchor(
+    unit: Unit, vault: Vault, line: Line, version: Version, materialise: Materialise, out: Path
+) -> TrainJob | ImportJob:
+    data = training_set(unit, vault, line, version, ())
+    recipe = None if version.recipe is None else Recipe.model_validate(version.recipe)
+    if version.kind == RunKind.train:
+        assert recipe is not None, "training needs a recipe"
+        return TrainJob(data=data, recipe=recipe, out=out)
+    source = version.source
+    return ImportJob(
+        data=data,
+        adapter=materialise(source["archive"]),
+        record=materialise(source["record"]) if source.get("record") else None,
+        recipe=recipe,
+        expected_losses=source.get("expected_losses"),
+        out=out,
+    )
+
+
+def _holdout(unit: Unit, vault: Vault, dataset_id: str | None) -> tuple[Example, ...]:
+    if dataset_id is None:
+        return ()
+    rows = unit.datasets.instances(dataset_id)
+    known = texts.contents(unit, vault, [row.text_id for row in rows])
+    return tuple(Example(row.instance_id, known[row.text_id]) for row in rows)
+
+
+def _previous(unit: Unit, line: Line, materialise: Materialise) -> Path | None:
+    head = unit.versions.find(line.head_id)
+    return None if head is None or head.blob_prefix is None else materialise(head.blob_prefix)
+
+
+def _tail(entries: Sequence[LedgerEntry], after_seq: int) -> list[LedgerEntry]:
+    return [entry for entry in entries if entry.baked_id is None and entry.seq > after_seq]

@@ -1,0 +1,92 @@
+"""Give a queued run to a worker: compare-and-set, a lease and a fence. Membership freezes here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.runs import RunKind, lane_of
+from service.domain.states import RunState, TargetState
+from service.flows.progress import move_targets
+from service.flows.retire import retire_emptied
+from service.flows.training_data import edited, present, source_version
+from service.store.database import Unit
+from service.store.tables import Line, Run, Target
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to a run. Every later write carries `fence` and is refused once it is stale."""
+
+    run_id: str
+    line_id: str
+    kind: RunKind
+    fence: int
+    attempt: int
+    anchor_id: str | None
+
+
+def claim(unit: Unit, run_id: str, *, worker: str, lease_s: float) -> Claim | None:
+    """Take the run, or None if it is not to be taken now: a hint may be late, doubled or premature."""
+    run = unit.runs.lock(run_id)
+    if run is None or run.state is not RunState.queued:
+        return None
+    line = unit.lines.lock(run.line_id)
+    if unit.runs.running(line.id, run.lane) is not None or not _is_ready(line, run.kind):
+        return None
+    members = _members(unit, line, run.kind)
+    if run.kind is RunKind.influence and not members:
+        run.state, run.finished_at = RunState.canceled, unit.now
+        return None
+    if _leaves_nothing(unit, line, members):
+        retire_emptied(unit, line, run, members)
+        return None
+    run.state, run.worker, run.started_at = RunState.running, worker, unit.now
+    run.attempt, run.fence = run.attempt + 1, run.fence + 1
+    run.lease_until = unit.now + timedelta(seconds=lease_s)
+    run.frozen_seq, run.stage, run.progress = line.ledger_head, "loading", 0.0
+    for target in members:
+        target.run_id = run.id
+    move_targets(unit, members, TargetState.running)
+    unit.audit(worker, "run.claimed", run=run.id, fence=run.fence, attempt=run.attempt)
+    unit.emit("run.started", adapter=line.name, run_id=run.id, kind=run.kind, attempt=run.attempt)
+    return Claim(run.id, line.id, run.kind, run.fence, run.attempt, line.anchor_id)
+
+
+def _is_ready(line: Line, kind: RunKind) -> bool:
+    """Updates and rebuilds need an anchor; training makes the first one."""
+    return kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
+
+
+def _members(unit: Unit, line: Line, kind: RunKind) -> Sequence[Target]:
+    """The waiting targets this run takes: all of the oldest one's batch."""
+    if kind in (RunKind.train, RunKind.import_, RunKind.collapse):
+        return []
+    waiting = unit.targets.waiting(line.id, rebuild=kind is RunKind.rebuild)
+    return [target for target in waiting if target.batch == waiting[0].batch]
+
+
+def _leaves_nothing(unit: Unit, line: Line, members: Sequence[Target]) -> bool:
+    """Whether the members remove every instance the line is still trained on."""
+    version = source_version(unit, line)
+    if version is None or not members:
+        return False
+    now = edited(unit.ledger.of_line(line.id), version.dataset_id)
+    left = {row.instance_id for row in present(unit, version.dataset_id, now)}
+    edits = unit.targets.edits([target.id for target in members])
+    return left <= {edit.instance_id for edit in edits if edit.text_id is None}
+
+
+def waiting_for(unit: Unit, run: Run, pools: set[str]) -> str | None:
+    """Why a queued run does not start, if nothing is wrong with it but its time has not come."""
+    if run.state is not RunState.queued:
+        return None
+    line = unit.lines.get(run.line_id)
+    if run.pool not in pools:
+        return f"worker in pool {run.pool}"
+    if not _is_ready(line, run.kind):
+        return "anchor"
+    if unit.runs.running(line.id, lane_of(run.kind)) is not None:
+        return "running run"
+    return None

@@ -1,0 +1,123 @@
+"""What becomes of a run that did not publish: retried by class, bisected, escalated, or shown to a person."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from service.domain.adapters import Strategy
+from service.domain.engine import EngineFailure, FailureClass
+from service.domain.ids import new_id
+from service.domain.runs import Lane, RunKind, lane_of
+from service.domain.states import RunState, TargetState
+from service.flows.claim import MAX_ATTEMPTS, Claim
+from service.flows.fence import fenced_run
+from service.flows.new_version import reject
+from service.flows.progress import move_targets
+from service.flows.staged import StagedAnswer
+from service.flows.strategy import can_rebuild
+from service.flows.submit import enqueue_target
+from service.store.database import Unit
+from service.store.tables import Line, Run, Target
+
+COMPACT_AGAIN = timedelta(hours=1)
+
+
+def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
+    """A worker gives a run up.
+
+    Raises:
+        Fenced: the worker no longer holds the run.
+    """
+    run = fenced_run(unit, claim.run_id, claim.fence)
+    if failure.kind is not FailureClass.permanent and run.attempt < MAX_ATTEMPTS:
+        hand_back(unit, run, reason=failure.code)
+        return
+    give_up(unit, run, {"code": failure.code, "detail": failure.detail, "class": str(failure.kind)})
+
+
+def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None:
+    """Queue a running run again, members included. `counts` False: the attempt was not its fault."""
+    line = unit.lines.lock(run.line_id)
+    members = unit.targets.of_run(run.id)
+    already_queued = unit.runs.queued(line.id, run.lane) is not None
+    run.lease_until, run.worker, run.stage = None, None, None
+    if not counts:
+        run.attempt -= 1
+    # The queued run of the lane takes the members over; two queued runs in a lane cannot be.
+    run.state = RunState.canceled if already_queued and run.version_id is None else RunState.queued
+    if run.state is RunState.canceled:
+        run.finished_at = unit.now
+    unit.session.flush()
+    move_targets(unit, members, TargetState.queued)
+    for target in members:
+        target.run_id = None
+    if run.state is RunState.queued:
+        unit.runs.hint(run.id, run.pool, unit.now)
+    unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
+    unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)
+
+
+def give_up(unit: Unit, run: Run, failure: dict[str, object]) -> None:
+    """End a run for good. Several members are split in halves, so that one bad request stands alone."""
+    line = unit.lines.lock(run.line_id)
+    members = unit.targets.of_run(run.id)
+    run.state, run.finished_at, run.lease_until, run.failure = RunState.failed, unit.now, None, failure
+    unit.session.flush()
+    unit.audit("lethe", "run.failed", run=run.id, code=failure["code"])
+    unit.emit("run.failed", adapter=line.name, run_id=run.id, kind=run.kind, code=failure["code"])
+    if len(members) > 1:
+        _bisect(unit, members)
+        return
+    if members and run.kind is RunKind.influence and _rebuild_may_help(unit, line, failure):
+        _to_rebuild(unit, members)
+        return
+    move_targets(unit, members, TargetState.needs_attention, failure=failure)
+    if lane_of(run.kind) is Lane.compact and line.rebuild_due_at is not None:
+        line.rebuild_due_at = unit.now + COMPACT_AGAIN
+    if run.version_id is not None:
+        _reject_version(unit, line, run, failure)
+
+
+def escalate(unit: Unit, line: Line, run: Run, members: Sequence[Target], staged: StagedAnswer) -> None:
+    """A measured failure of an influence update: rebuild instead, or ask a person where that is impossible."""
+    unit.audit("lethe", "run.escalated", run=run.id, adapter=line.name)
+    if can_rebuild(unit.versions.get(staged.anchor_id)):
+        move_targets(unit, members, TargetState.queued)
+        _to_rebuild(unit, members)
+        return
+    failure = {"code": "verification-failed", "detail": " ".join(staged.result.reasons), "class": "permanent"}
+    move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
+
+
+def _bisect(unit: Unit, members: Sequence[Target]) -> None:
+    half = len(members) // 2
+    move_targets(unit, members, TargetState.queued)
+    for part in (members[:half], members[half:]):
+        batch = new_id("tgt")
+        for target in part:
+            target.batch, target.run_id = batch, None
+    enqueue_target(unit, members[0])
+
+
+def _rebuild_may_help(unit: Unit, line: Line, failure: dict[str, object]) -> bool:
+    """Bad texts fail in a rebuild too; everything else may not."""
+    anchor = unit.versions.find(line.anchor_id)
+    return anchor is not None and can_rebuild(anchor) and failure.get("code") not in _BAD_TEXT
+
+
+_BAD_TEXT = frozenset({"empty-completion", "too-many-tokens"})
+
+
+def _to_rebuild(unit: Unit, members: Sequence[Target]) -> None:
+    if members and members[0].state is TargetState.running:
+        move_targets(unit, members, TargetState.queued)
+    for target in members:
+        target.strategy, target.run_id = Strategy.rebuild, None
+        enqueue_target(unit, target)
+
+
+def _reject_version(unit: Unit, line: Line, run: Run, failure: dict[str, object]) -> None:
+    version = unit.versions.get(str(run.version_id))
+    reject(unit, line, version, code=str(failure["code"]), detail=str(failure["detail"]))
+    if line.anchor_id is None:
+        waiting = [t for t in unit.targets.open_of_line(line.id) if t.state is TargetState.queued]
+        move_targets(unit, waiting, TargetState.needs_attention, failure={"code": "no-anchor", **failure})

@@ -1,0 +1,43 @@
+"""Create and configure adapter lines."""
+
+from service.domain.adapters import BaseModelRef, Policy
+from service.domain.errors import Conflict
+from service.domain.ids import new_id
+from service.flows.lookup import find_line
+from service.store.database import Unit
+from service.store.tables import Line
+
+DEFAULT_POOL = "default"
+
+
+def create_line(
+    unit: Unit, name: str, base_model: BaseModelRef, policy: Policy, *, pool: str = DEFAULT_POOL, actor: str
+) -> Line:
+    """Raises Conflict if the name is taken."""
+    if unit.lines.by_name(name) is not None:
+        raise Conflict("The name is taken.", field="/name", fix="Choose another name.", code="name-taken")
+    line = Line(
+        id=new_id("adp"),
+        name=name,
+        base_path=base_model.path,
+        base_revision=base_model.revision,
+        policy=policy.model_dump(mode="json"),
+        pool=pool,
+        created_at=unit.now,
+        created_by=actor,
+        next_number=1,
+        ledger_head=0,
+    )
+    unit.lines.add(line)
+    unit.audit(actor, "adapter.created", adapter=name)
+    unit.emit("adapter.created", adapter=name)
+    return line
+
+
+def update_policy(unit: Unit, name: str, changes: dict[str, object], *, actor: str) -> Line:
+    """Change the given policy fields. Queued work keeps the strategy it was given."""
+    line = unit.lines.lock(find_line(unit, name).id)
+    line.policy = Policy.model_validate({**line.policy, **changes}).model_dump(mode="json")
+    unit.audit(actor, "adapter.policy_changed", adapter=name, fields=sorted(changes))
+    unit.emit("adapter.policy_changed", adapter=name)
+    return line

@@ -1,0 +1,226 @@
+"""Find what a request's operations mean on every line: which instances, and what becomes of each.
+
+A removal takes exact duplicates of the removed instances along. A correction is applied to the
+instance's present text, so corrections of one instance add up over requests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
+from service.domain.instances import Content
+from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove
+from service.flows import texts
+from service.flows.training_data import Edited, dataset_of, edited, source_version
+from service.flows.vault import Vault
+from service.store.database import Unit
+from service.store.tables import Dataset, InstanceRow, Line, Version
+
+
+@dataclass(slots=True)
+class LineMatch:
+    """What the operations do to one line. `edits`: instance id to its new content, None to remove it."""
+
+    line: Line
+    version: Version
+    dataset: Dataset
+    present_count: int
+    edits: dict[str, Content | None] = field(default_factory=dict)
+    duplicates: set[str] = field(default_factory=set)
+
+    @property
+    def share(self) -> float:
+        """The part of the line's present training data that the request touches."""
+        return len(self.edits) / max(1, self.present_count)
+
+    @property
+    def removes_all(self) -> bool:
+        return len(self.edits) >= self.present_count and all(new is None for new in self.edits.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """All matched lines, and the lines where a subject could not be looked up for want of an index."""
+
+    matches: tuple[LineMatch, ...]
+    unindexed: tuple[str, ...]
+
+
+def match(unit: Unit, vault: Vault, operations: Sequence[Operation], adapters: Sequence[str] | None) -> Matching:
+    """Resolve operations against the named lines, or against every line in service.
+
+    Raises:
+        SelectsNothing: there is no operation, or one selects nothing.
+        NotFound: an unknown adapter, or an instance that no candidate line holds.
+        AlreadyRemoved: an instance left every candidate line that held it.
+        InvalidInput, Conflict: a correction that cannot be made.
+    """
+    _check_operations(operations)
+    matchers = [_Matcher(unit, vault, line, version) for line, version in _candidates(unit, adapters)]
+    for position, operation in enumerate(operations):
+        pointer = f"/operations/{position}"
+        held = {instance_id for matcher in matchers for instance_id in matcher.apply(operation, pointer)}
+        _check_found(operation, held, matchers, pointer)
+    return Matching(
+        tuple(matcher.match for matcher in matchers if matcher.match.edits),
+        tuple(matcher.match.line.name for matcher in matchers if matcher.unindexed),
+    )
+
+
+def _check_operations(operations: Sequence[Operation]) -> None:
+    if not operations:
+        raise SelectsNothing("The request holds no operation.", field="/operations", fix="Name at least one.")
+    for position, operation in enumerate(operations):
+        if isinstance(operation, Remove) and operation.select.instance_ids == ():
+            raise SelectsNothing(
+                "The selection is empty.",
+                field=f"/operations/{position}/select/instance_ids",
+                fix="List at least one instance id, or select by subject.",
+            )
+
+
+def _candidates(unit: Unit, adapters: Sequence[str] | None) -> list[tuple[Line, Version]]:
+    if adapters is None:
+        lines = list(unit.lines.active())
+    else:
+        lines = [_named(unit, name, position) for position, name in enumerate(dict.fromkeys(adapters))]
+    found = [(line, source_version(unit, line)) for line in lines]
+    for line, version in found:
+        if version is None and adapters is not None:
+            raise Conflict(
+                "The adapter line has no trained or imported version yet.",
+                field="/adapters",
+                fix="Train or import a version first.",
+                code="no-version",
+                extra={"adapter": line.name},
+            )
+    return [(line, version) for line, version in found if version is not None]
+
+
+def _named(unit: Unit, name: str, position: int) -> Line:
+    line = unit.lines.by_name(name)
+    if line is None or line.retired_at is not None:
+        raise NotFound(
+            "There is no such adapter line.",
+            field=f"/adapters/{position}",
+            fix="List the lines with GET /v1/adapters.",
+            code="unknown-adapter",
+        )
+    return line
+
+
+def _check_found(operation: Operation, held: set[str], matchers: "list[_Matcher]", pointer: str) -> None:
+    wanted, field_ = _named_instances(operation, pointer)
+    for position, instance_id in enumerate(wanted):
+        if instance_id in held:
+            continue
+        place = f"{field_}/{position}" if isinstance(operation, Remove) else field_
+        if any(instance_id in matcher.seen_removed for matcher in matchers):
+            raise AlreadyRemoved(
+                "The instance was removed by an earlier request.", field=place, fix="Leave it out of this request."
+            )
+        raise NotFound(
+            "No candidate adapter line was trained on this instance.",
+            field=place,
+            fix="Check the id against the dataset, and `adapters` against the line.",
+            code="unknown-instance",
+        )
+
+
+def _named_instances(operation: Operation, pointer: str) -> tuple[Sequence[str], str]:
+    if isinstance(operation, Remove):
+        return operation.select.instance_ids or (), f"{pointer}/select/instance_ids"
+    return (operation.instance_id,), f"{pointer}/instance_id"
+
+
+class _Matcher:
+    """Applies operations, in order, to one line."""
+
+    def __init__(self, unit: Unit, vault: Vault, line: Line, version: Version) -> None:
+        self._unit, self._vault = unit, vault
+        dataset = dataset_of(unit, version)
+        self._now: Edited = edited(unit.ledger.of_line(line.id), dataset.id)
+        removed = sum(1 for text_id in self._now.text_ids.values() if text_id is None)
+        self.match = LineMatch(line, version, dataset, dataset.instance_count - removed)
+        self.seen_removed: set[str] = set()
+        self.unindexed = False
+        open_targets = [target.id for target in unit.targets.open_of_line(line.id)]
+        self._pending = {edit.instance_id: edit.text_id for edit in unit.targets.edits(open_targets)}
+
+    def apply(self, operation: Operation, pointer: str) -> set[str]:
+        """Note the operation's effect; returns the explicitly named instances this line holds."""
+        if isinstance(operation, Remove) and operation.select.subject is not None:
+            self._remove_subject(operation.select.subject)
+            return set()
+        if isinstance(operation, Remove):
+            rows = self._rows(operation.select.instance_ids or ())
+            self._remove(rows)
+            return set(rows)
+        rows = self._rows([operation.instance_id])
+        for row in rows.values():
+            self._correct(row, operation, pointer)
+        return set(rows)
+
+    def _rows(self, instance_ids: Sequence[str]) -> dict[str, InstanceRow]:
+        """Those instances that this line is still trained on."""
+        rows = self._unit.datasets.some(self.match.dataset.id, instance_ids)
+        gone = {instance_id for instance_id in rows if self._now.is_removed(instance_id)}
+        self.seen_removed |= gone
+        return {instance_id: row for instance_id, row in rows.items() if instance_id not in gone}
+
+    def _remove_subject(self, subject: str) -> None:
+        if not self.match.dataset.subjects_indexed:
+            self.unindexed = True
+            return
+        ids = self._unit.datasets.ids_of_subject(self.match.dataset.id, self._vault.hashes.subject(subject))
+        self._remove(self._rows(ids))
+
+    def _remove(self, rows: dict[str, InstanceRow]) -> None:
+        dataset_id = self.match.dataset.id
+        hashes = {row.content_hash for row in rows.values()}
+        copies = self._rows([
+            instance_id
+            for instance_id in self._unit.datasets.duplicates(dataset_id, hashes)
+            if instance_id not in rows and instance_id not in self._now.text_ids
+        ])  # fmt: skip
+        self.match.duplicates |= set(copies)
+        self.match.edits.update(dict.fromkeys([*rows, *copies]))
+
+    def _correct(self, row: InstanceRow, operation: ModifyQuery | CorrectResponse, pointer: str) -> None:
+        field_ = f"{pointer}/{'prompt' if isinstance(operation, ModifyQuery) else 'completion'}"
+        old = self._present_content(row, pointer)
+        if isinstance(operation, ModifyQuery):
+            new = old.with_prompt(operation.prompt)
+        else:
+            if not operation.completion.strip():
+                raise InvalidInput(
+                    "The completion is empty.",
+                    field=field_,
+                    fix="Give the correct response, or remove the instance.",
+                    code="empty-completion",
+                )
+            new = old.with_completion(operation.completion)
+        if new == old:
+            raise InvalidInput(
+                "The correction equals the present text.", field=field_, fix="Leave it out.", code="no-change"
+            )
+        self.match.edits[row.instance_id] = new
+
+    def _present_content(self, row: InstanceRow, pointer: str) -> Content:
+        instance_id = row.instance_id
+        planned = self.match.edits.get(instance_id)
+        if planned is not None:
+            return planned
+        if instance_id in self.match.edits or (instance_id in self._pending and self._pending[instance_id] is None):
+            raise AlreadyRemoved(
+                "The instance is removed by this or by an open request.", field=pointer, fix="Drop one of the two."
+            )
+        if instance_id in self._pending:
+            raise Conflict(
+                "An open request already corrects this instance.",
+                field=pointer,
+                fix="Wait until that request is published, or cancel it.",
+                code="correction-pending",
+            )
+        text_id = self._now.text_id(row)
+        return texts.contents(self._unit, self._vault, [text_id])[text_id]

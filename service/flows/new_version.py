@@ -1,0 +1,88 @@
+"""Make version rows and put them into service."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+from service.domain.ids import new_id
+from service.domain.states import VersionState
+from service.flows.staged import StoredTree
+from service.flows.strategy import policy_of
+from service.store.database import Unit
+from service.store.tables import Alias, Line, Version
+
+PRODUCTION = "production"
+
+
+def digest_of(files: Mapping[str, Mapping[str, object]]) -> str:
+    """The content address of a version: SHA-256 over its sorted file names and digests."""
+    listing = sorted((name, str(entry["sha256"])) for name, entry in files.items())
+    return "sha256:" + hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def take_number(line: Line) -> int:
+    """The line's next version number. The line must be locked."""
+    number = line.next_number
+    line.next_number += 1
+    return number
+
+
+def successor(unit: Unit, line: Line, model: Version, *, kind: str, run_id: str) -> Version:
+    """A version row that shares the training data and format of `model`; not yet in service."""
+    return Version(
+        id=new_id("ver"),
+        line_id=line.id,
+        number=take_number(line),
+        kind=kind,
+        state=VersionState.preparing,
+        created_at=unit.now,
+        run_id=run_id,
+        parent_id=line.head_id,
+        dataset_id=model.dataset_id,
+        holdout_id=model.holdout_id,
+        recipe=model.recipe,
+        training_format=model.training_format,
+        source={"type": kind},
+        capabilities=model.capabilities,
+        ledger_seq=0,
+    )
+
+
+def store_adapter(version: Version, tree: StoredTree) -> None:
+    version.blob_prefix, version.files, version.digest = tree.prefix, dict(tree.files), digest_of(tree.files)
+
+
+def put_into_service(unit: Unit, line: Line, version: Version, *, actor: str) -> None:
+    """The version becomes the line's head; versions that remember more start their grace period."""
+    version.state, version.ready_at, version.ledger_seq = VersionState.ready, unit.now, line.ledger_head
+    line.head_id = version.id
+    unit.session.flush()
+    retire_at = unit.now + timedelta(seconds=policy_of(line).grace_period_s)
+    for older in unit.versions.of_line(line.id, VersionState.ready):
+        if older.ledger_seq < line.ledger_head and older.withdraw_at is None:
+            older.withdraw_at = retire_at
+    unit.audit(actor, "version.published", adapter=line.name, version=version.number, digest=version.digest)
+    unit.emit("version.ready", adapter=line.name, version=version.number, digest=version.digest)
+    if policy_of(line).promotion == "automatic":
+        point(unit, line, PRODUCTION, version, actor=actor)
+
+
+def point(unit: Unit, line: Line, name: str, version: Version, *, actor: str) -> Alias:
+    """Move or make an alias, without any check."""
+    alias = unit.lines.alias(line.id, name)
+    if alias is None:
+        alias = Alias(line_id=line.id, name=name, version_id=version.id, updated_at=unit.now)
+        unit.lines.add(alias)
+    else:
+        alias.version_id, alias.updated_at = version.id, unit.now
+    unit.audit(actor, "alias.moved", adapter=line.name, alias=name, version=version.number)
+    unit.emit("alias.moved", adapter=line.name, alias=name, version=version.number, digest=version.digest)
+    return alias
+
+
+def reject(unit: Unit, line: Line, version: Version, *, code: str, detail: str) -> None:
+    """A version that will never be ready."""
+    version.state, version.rejection = VersionState.rejected, {"code": code, "detail": detail}
+    unit.audit("lethe", "version.rejected", adapter=line.name, version=version.number, code=code)
+    unit.emit("version.rejected", adapter=line.name, version=version.number, code=code)

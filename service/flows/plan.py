@@ -1,0 +1,72 @@
+"""Show beforehand what a request would do. Changes nothing."""
+
+from dataclasses import dataclass
+
+from service.domain.adapters import ClaimLevel, Strategy
+from service.flows.match import LineMatch, match
+from service.flows.strategy import choose, estimated_rebuild_s
+from service.flows.submit import Submission
+from service.flows.token_budget import check_tokens
+from service.flows.vault import Vault
+from service.store.database import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlan:
+    """What would happen on one line. `estimated_seconds` is None where nothing was measured yet."""
+
+    adapter: str
+    version: int
+    removals: int
+    corrections: int
+    exact_duplicates: int
+    share: float
+    strategy: Strategy
+    reason: str
+    needs_approval: bool
+    retires_line: bool
+    estimated_seconds: float | None
+    claim_level: ClaimLevel
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every line a request would reach, and the lines whose datasets do not index subjects."""
+
+    lines: tuple[LinePlan, ...]
+    unindexed: tuple[str, ...]
+
+
+def plan(unit: Unit, vault: Vault, command: Submission) -> Plan:
+    """Raises what `submit` would raise for the same command."""
+    matching = match(unit, vault, command.operations, command.adapters)
+    for found in matching.matches:
+        check_tokens(found)
+    return Plan(tuple(_line(unit, found, command.strategy) for found in matching.matches), matching.unindexed)
+
+
+def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
+    choice = choose(found, wish)
+    removals = sum(1 for new in found.edits.values() if new is None)
+    return LinePlan(
+        adapter=found.line.name,
+        version=(unit.versions.find(found.line.head_id) or found.version).number,
+        removals=removals,
+        corrections=len(found.edits) - removals,
+        exact_duplicates=len(found.duplicates),
+        share=found.share,
+        strategy=choice.strategy,
+        reason=choice.reason,
+        needs_approval=choice.needs_approval,
+        retires_line=found.removes_all,
+        estimated_seconds=_estimate(unit, found, choice.strategy),
+        claim_level=choice.claim_level,
+    )
+
+
+def _estimate(unit: Unit, found: LineMatch, strategy: Strategy) -> float | None:
+    if strategy is Strategy.rebuild:
+        return estimated_rebuild_s(found.version, 1 - found.share)
+    head = unit.versions.find(found.line.head_id)
+    seconds = (head.measurements or {}).get("seconds") if head is not None and head.kind == "influence" else None
+    return None if not seconds else sum(float(value) for value in seconds.values())

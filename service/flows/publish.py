@@ -1,0 +1,265 @@
+"""Publish what a run made, in one transaction that checks the fence.
+
+Ledger entries, version, alias, targets, certificates, report, audit and events appear together or
+not at all. A stale worker gets `Fenced` and changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.adapters import ClaimLevel, reaches
+from service.domain.errors import Fenced
+from service.domain.ids import new_id
+from service.domain.runs import Lane, RunKind
+from service.domain.states import RunState, TargetState, VersionState
+from service.flows.certify import certify
+from service.flows.claim import Claim
+from service.flows.erase import erased_by, suppress
+from service.flows.fail import escalate
+from service.flows.fence import fenced_run
+from service.flows.new_version import put_into_service, reject, store_adapter, successor
+from service.flows.progress import move_targets
+from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
+from service.flows.strategy import can_rebuild, policy_of
+from service.flows.submit import enqueue_target
+from service.flows.vault import Vault
+from service.store.database import Unit
+from service.store.tables import LedgerEntry, Line, Run, Target, TargetEdit, Version
+
+
+@dataclass(frozen=True, slots=True)
+class TailMoved:
+    """Requests were answered during the rebuild: solve the ledger up to `head` on the new anchor and try again."""
+
+    head: int
+
+
+def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnchor) -> None:
+    """A trained or imported version becomes ready and the line's anchor.
+
+    A dataset that holds something erased meanwhile is refused; the version is then `rejected`. One that
+    holds nothing of the kind makes every earlier request of the line exact.
+    """
+    run = fenced_run(unit, claim.run_id, claim.fence)
+    line = unit.lines.lock(claim.line_id)
+    version = unit.versions.get(str(run.version_id))
+    if unit.datasets.suppressed_count(version.dataset_id, line.id) or _has_open_targets(unit, line):
+        store_adapter(version, staged.adapter)
+        version.artefacts_prefix = staged.artefacts.prefix
+        reject(unit, line, version, code="erased-meanwhile", detail="Data of this training set were erased meanwhile.")
+        _finish(unit, line, run, {})
+        return
+    _become_anchor(unit, line, version, staged)
+    store_adapter(version, staged.adapter)
+    version.capabilities = [
+        {"name": c.name, "supported": c.supported, "reason": c.reason} for c in staged.result.capabilities
+    ]
+    line.base_digest = line.base_digest or staged.result.base_digest
+    unit.ledger.bake(line.id, [e.id for e in unit.ledger.of_line(line.id) if e.baked_id is None], version.id)
+    put_into_service(unit, line, version, actor=str(run.worker))
+    _upgrade(unit, vault, line, run, version, [], exact=True)
+    line.rebuild_due_at = None
+    _finish(unit, line, run, staged.result.seconds)
+
+
+def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer) -> None:
+    """An influence update becomes the line's next version, or escalates if it measurably failed.
+
+    Raises:
+        Fenced: stale claim, or the anchor it was solved from is no longer the line's.
+    """
+    run = fenced_run(unit, claim.run_id, claim.fence)
+    line = unit.lines.lock(claim.line_id)
+    if line.anchor_id != staged.anchor_id:
+        raise Fenced("A new anchor was published meanwhile.")
+    run.report = answer_measurements(staged.result)
+    members = unit.targets.of_run(run.id)
+    if staged.result.passed is False:
+        escalate(unit, line, run, members, staged)
+        _finish(unit, line, run, staged.result.seconds)
+        return
+    anchor = unit.versions.get(staged.anchor_id)
+    version = _answer_version(unit, line, anchor, run, staged)
+    entries = append_members(unit, vault, line, members, version)
+    put_into_service(unit, line, version, actor=str(run.worker))
+    _conclude(unit, vault, line, run, version, members, entries)
+    _schedule_rebuild(unit, line, anchor)
+    _finish(unit, line, run, staged.result.seconds)
+
+
+def publish_rebuild(
+    unit: Unit, vault: Vault, claim: Claim, staged: StagedAnchor, answer: StagedAnswer | None
+) -> TailMoved | None:
+    """A rebuilt (or collapsed) anchor takes over, together with the tail re-solved on it.
+
+    Returns TailMoved, having changed nothing, if requests were published that `answer` does not cover.
+    """
+    run = fenced_run(unit, claim.run_id, claim.fence)
+    line = unit.lines.lock(claim.line_id)
+    frozen = run.frozen_seq or 0
+    solved = frozen if answer is None else answer.solved_seq
+    if line.ledger_head != solved:
+        return TailMoved(line.ledger_head)
+    old = unit.versions.get(str(line.anchor_id))
+    anchor = successor(unit, line, old, kind=claim.kind, run_id=run.id)
+    if claim.kind is RunKind.collapse:
+        anchor.recipe = None
+    store_adapter(anchor, staged.adapter)
+    unit.versions.add(anchor)
+    members = unit.targets.of_run(run.id)
+    prefix = [e for e in unit.ledger.of_line(line.id) if e.baked_id is None and e.seq <= frozen]
+    entries = append_members(unit, vault, line, members, anchor)
+    unit.ledger.bake(line.id, [entry.id for entry in (*prefix, *entries)], anchor.id)
+    _become_anchor(unit, line, anchor, staged)
+    if answer is None:
+        put_into_service(unit, line, anchor, actor=str(run.worker))
+        head = anchor
+    else:
+        anchor.state, anchor.ledger_seq = VersionState.quarantined, frozen
+        head = _answer_version(unit, line, anchor, run, answer)
+        put_into_service(unit, line, head, actor=str(run.worker))
+    run.report = anchor_measurements(staged.result)
+    _upgrade(unit, vault, line, run, head, members, exact=claim.kind is RunKind.rebuild)
+    line.rebuild_due_at = None
+    if answer is not None:
+        _schedule_rebuild(unit, line, anchor)
+    _finish(unit, line, run, staged.result.seconds)
+    return None
+
+
+def append_members(
+    unit: Unit, vault: Vault, line: Line, members: Sequence[Target], version: Version
+) -> list[LedgerEntry]:
+    """Write the members' edits into the line's ledger and onto the suppression list."""
+    gone = {e.instance_id for e in unit.ledger.of_line(line.id) if e.text_id is None}
+    edits: dict[str, TargetEdit] = {}
+    for edit in unit.targets.edits([target.id for target in members]):
+        if edit.instance_id in gone or (edit.instance_id in edits and edits[edit.instance_id].text_id is None):
+            continue
+        edits[edit.instance_id] = edit
+    entries = [
+        LedgerEntry(
+            id=new_id("led"),
+            line_id=line.id,
+            seq=line.ledger_head + offset,
+            dataset_id=edit.dataset_id,
+            instance_id=edit.instance_id,
+            text_id=edit.text_id,
+            target_id=edit.target_id,
+            version_id=version.id,
+            created_at=unit.now,
+        )
+        for offset, edit in enumerate(edits.values(), start=1)
+    ]
+    unit.ledger.append(entries)
+    line.ledger_head += len(entries)
+    suppress(unit, vault, line, members, entries)
+    return entries
+
+
+def _has_open_targets(unit: Unit, line: Line) -> bool:
+    """Whether open requests select from an older anchor's dataset, which this training would not honour."""
+    return line.anchor_id is not None and bool(unit.targets.open_of_line(line.id))
+
+
+def _become_anchor(unit: Unit, line: Line, version: Version, staged: StagedAnchor) -> None:
+    version.artefacts_prefix, version.artefacts = staged.artefacts.prefix, dict(staged.artefacts.files)
+    version.measurements = anchor_measurements(staged.result)
+    previous = unit.versions.find(line.anchor_id)
+    version.anchor_id, line.anchor_id = version.id, version.id
+    if previous is not None and previous.state is VersionState.quarantined:
+        previous.state, previous.withdrawn_at = VersionState.withdrawn, unit.now
+
+
+def _answer_version(unit: Unit, line: Line, anchor: Version, run: Run, staged: StagedAnswer) -> Version:
+    version = successor(unit, line, anchor, kind=RunKind.influence, run_id=run.id)
+    version.anchor_id = anchor.id
+    version.measurements = answer_measurements(staged.result)
+    version.claim_level = ClaimLevel.measured if staged.result.passed else ClaimLevel.inconclusive
+    store_adapter(version, staged.adapter)
+    unit.versions.add(version)
+    return version
+
+
+def _conclude(
+    unit: Unit,
+    vault: Vault,
+    line: Line,
+    run: Run,
+    version: Version,
+    members: Sequence[Target],
+    entries: Sequence[LedgerEntry],
+) -> None:
+    """Give the members their claim level and certificate; finished if the policy is content with it."""
+    level = version.claim_level
+    assert level is not None, "answers carry a claim level"
+    done = reaches(level, policy_of(line).complete_at)
+    rebuildable = can_rebuild(unit.versions.get(str(version.anchor_id)))
+    for target in members:
+        target.version_id, target.claim_level = version.id, level
+        certify(unit, vault, line, run, version, target, final=False)
+    if done:
+        move_targets(unit, members, TargetState.succeeded)
+    elif rebuildable:
+        move_targets(unit, members, TargetState.awaiting_rebuild)
+    else:
+        failure = {
+            "code": "claim-out-of-reach",
+            "detail": "The line cannot be rebuilt to reach the policy's claim level.",
+        }
+        move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
+
+
+def _upgrade(
+    unit: Unit, vault: Vault, line: Line, run: Run, head: Version, members: Sequence[Target], *, exact: bool
+) -> None:
+    """Every target whose edits are all trained into the anchor is now exact, and its old texts are destroyed."""
+    tail = unit.ledger.targets_with_tail(line.id)
+    states = (TargetState.awaiting_rebuild, TargetState.succeeded)
+    covered = [t for t in unit.targets.in_state(line.id, states) if t.id not in tail and not _is_final(unit, t)]
+    level = ClaimLevel.exact if exact else ClaimLevel.measured
+    head.claim_level = level if not tail else head.claim_level
+    for target in [*members, *covered]:
+        target.version_id = head.id
+        target.claim_level = level if exact else target.claim_level or level
+    move_targets(unit, members, TargetState.succeeded)
+    waiting = [t for t in covered if t.state is TargetState.awaiting_rebuild]
+    move_targets(unit, waiting, TargetState.succeeded)
+    erased_by(unit, line, [*members, *covered])
+    for target in [*members, *covered]:
+        certify(unit, vault, line, run, head, target, final=True)
+
+
+def _is_final(unit: Unit, target: Target) -> bool:
+    newest = unit.requests.newest_certificate(target.id)
+    return newest is not None and newest.final
+
+
+def _schedule_rebuild(unit: Unit, line: Line, anchor: Version) -> None:
+    """Compact once the ledger is old enough, and early enough to shred in time."""
+    policy = policy_of(line)
+    due = unit.now + timedelta(seconds=policy.rebuild_after_s)
+    shred_by = unit.targets.earliest_shred_by(line.id)
+    wanted = min(filter(None, (line.rebuild_due_at, due, shred_by)))
+    line.rebuild_due_at = wanted if can_rebuild(anchor) else shred_by
+
+
+def _finish(unit: Unit, line: Line, run: Run, seconds: object) -> None:
+    run.state, run.finished_at, run.lease_until = RunState.succeeded, unit.now, None
+    run.seconds = dict(seconds) if isinstance(seconds, dict) else {}
+    run.stage, run.progress, run.failure = None, 1.0, None
+    unit.emit("run.succeeded", adapter=line.name, run_id=run.id, kind=run.kind)
+    unit.session.flush()
+    rehint(unit, line)
+
+
+def rehint(unit: Unit, line: Line) -> None:
+    """Work that came in while a run held the lane: queue it, and tell a worker again of what is queued."""
+    for wants_rebuild in (False, True):
+        for target in unit.targets.waiting(line.id, rebuild=wants_rebuild)[:1]:
+            enqueue_target(unit, target)
+    for lane in Lane:
+        queued = unit.runs.queued(line.id, lane)
+        if queued is not None:
+            unit.runs.hint(queued.id, queued.pool, unit.now)

@@ -1,0 +1,98 @@
+"""The one authority that retries: every pass is idempotent, so several may run."""
+
+from dataclasses import dataclass
+
+from service.domain.adapters import Strategy
+from service.domain.runs import Lane
+from service.domain.states import VersionState
+from service.flows.claim import MAX_ATTEMPTS
+from service.flows.compact import compact_due
+from service.flows.fail import give_up, hand_back
+from service.flows.submit import enqueue_target
+from service.flows.withdraw import withdraw_due
+from service.store.blobs import Blobs
+from service.store.database import Store, Unit
+
+HINT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What one pass found and put right."""
+
+    expired_leases: int
+    lost_hints: int
+    missing_runs: int
+    withdrawn: int
+    compacted: int
+    deleted_trees: int
+
+
+def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOUT_S) -> Repairs:
+    """One pass. Each repair is its own transaction, so one broken line cannot hold up the others."""
+    with store.read() as unit:
+        expired = [run.id for run in unit.runs.expired(unit.now)]
+        unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s)]
+    for run_id in expired:
+        with store.write() as unit:
+            _take_back(unit, run_id)
+    for run_id in unheard:
+        with store.write() as unit:
+            run = unit.runs.get(run_id)
+            if run is not None:
+                unit.runs.hint(run.id, run.pool, unit.now)
+    with store.write() as unit:
+        missing = _queue_missing(unit)
+        withdrawn = withdraw_due(unit)
+        compacted = compact_due(unit)
+    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, _delete_bytes(store, blobs))
+
+
+def _take_back(unit: Unit, run_id: str) -> None:
+    """The worker fell silent: try again, or give up after the last attempt."""
+    run = unit.runs.lock(run_id)
+    if run is None or run.lease_until is None or run.lease_until >= unit.now:
+        return
+    run.fence += 1
+    if run.attempt < MAX_ATTEMPTS:
+        hand_back(unit, run, reason="worker-lost")
+        return
+    failure = {
+        "code": "worker-lost",
+        "detail": f"{run.attempt} workers were lost on this run, the last one in stage {run.stage}.",
+        "class": "transient",
+    }
+    give_up(unit, run, dict(failure))
+
+
+def _queue_missing(unit: Unit) -> int:
+    """Waiting targets without a run in their lane."""
+    count = 0
+    for line_id, strategy in unit.targets.lines_waiting():
+        wants_rebuild = strategy is Strategy.rebuild
+        lane = Lane.compact if wants_rebuild else Lane.answer
+        if unit.runs.queued(line_id, lane) is None and unit.runs.running(line_id, lane) is None:
+            enqueue_target(unit, unit.targets.waiting(line_id, rebuild=wants_rebuild)[0])
+            count += 1
+    return count
+
+
+def _delete_bytes(store: Store, blobs: Blobs) -> int:
+    """Files of withdrawn and rejected versions, and what was derived from anchors that are none any more."""
+    with store.read() as unit:
+        anchors = {line.anchor_id for line in unit.lines.list()}
+        adapters = [(v.id, str(v.blob_prefix)) for v in unit.versions.with_bytes_to_delete()]
+        artefacts = [
+            (v.id, str(v.artefacts_prefix))
+            for v in unit.versions.with_artefacts()
+            if v.id not in anchors and v.state is not VersionState.preparing
+        ]
+    for version_id, prefix in adapters:
+        blobs.delete_tree(prefix)
+        with store.write() as unit:
+            unit.versions.get(version_id).blob_prefix = None
+    for version_id, prefix in artefacts:
+        blobs.delete_tree(prefix)
+        with store.write() as unit:
+            unit.versions.get(version_id).artefacts_prefix = None
+    return len(adapters) + len(artefacts)

@@ -1,0 +1,60 @@
+"""What a worker hands in to be published: blobs already stored, and what the engine measured."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from service.domain.engine import AnchorResult, InfluenceResult
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTree:
+    """A blob prefix and its manifest: relative path to `{sha256, size}`."""
+
+    prefix: str
+    files: Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAnchor:
+    """A trained or imported anchor: its adapter and its artefacts."""
+
+    result: AnchorResult
+    adapter: StoredTree
+    artefacts: StoredTree
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAnswer:
+    """An update. `solved_seq`: the ledger head it covers besides the run's own members."""
+
+    result: InfluenceResult
+    adapter: StoredTree
+    anchor_id: str
+    solved_seq: int
+
+
+def anchor_measurements(result: AnchorResult) -> dict[str, object]:
+    """The JSON form of what was measured when an anchor was made."""
+    return {
+        "before": asdict(result.before),
+        "after": asdict(result.after),
+        "seconds": dict(result.seconds),
+        "peak_bytes": result.peak_bytes,
+        "details": dict(result.details),
+    }
+
+
+def answer_measurements(result: InfluenceResult) -> dict[str, object]:
+    """The JSON form of what was measured after an update."""
+    return {
+        "before": asdict(result.before),
+        "after": asdict(result.after),
+        "retained_kl": result.retained_kl,
+        "step_scale": result.step_scale,
+        "solver_residual": result.solver_residual,
+        "passed": result.passed,
+        "reasons": list(result.reasons),
+        "seconds": dict(result.seconds),
+        "peak_bytes": result.peak_bytes,
+        "details": dict(result.details),
+    }

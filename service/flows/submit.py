@@ -1,0 +1,167 @@
+"""Accept an unlearning request: one transaction makes the promise, everything else only keeps it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.domain.adapters import Strategy
+from service.domain.clocks import due_at
+from service.domain.errors import Conflict
+from service.domain.ids import new_id
+from service.domain.operations import Operation, Remove
+from service.domain.runs import RunKind
+from service.domain.states import Outcome, RequestState, TargetState, request_state
+from service.evidence.statements import receipt
+from service.flows import texts
+from service.flows.match import LineMatch, match
+from service.flows.strategy import choose, policy_of
+from service.flows.token_budget import check_tokens
+from service.flows.vault import Vault
+from service.store.database import Unit
+from service.store.tables import OperationRow, Target, UnlearningRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a client asks for. `adapters` None: every line that holds a match."""
+
+    operations: tuple[Operation, ...]
+    adapters: tuple[str, ...] | None = None
+    strategy: Strategy | None = None
+    client_reference: str | None = None
+    regulation: str | None = None
+    received_at: datetime | None = None
+    due_at: datetime | None = None
+
+
+def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_hash: str) -> UnlearningRequest:
+    """Record the request, its targets, its receipt, and the runs that will serve it.
+
+    Raises:
+        Conflict: another request has this client reference.
+        InvalidInput, NotFound, AlreadyRemoved: see `match` and `check_tokens`.
+    """
+    _check_reference(unit, command.client_reference)
+    matching = match(unit, vault, command.operations, command.adapters)
+    for found in matching.matches:
+        check_tokens(found)
+    request = _request(unit, vault, command, actor, body_hash)
+    unit.requests.add(request)
+    _record_operations(unit, vault, request.id, command.operations)
+    targets = [_add_target(unit, vault, request, found, command.strategy) for found in matching.matches]
+    _settle(unit, request, targets, unindexed=matching.unindexed)
+    unit.audit(actor, "request.created", request=request.id, targets=len(targets), body_hash=body_hash)
+    unit.emit("request.created", request_id=request.id, state=request.state)
+    return request
+
+
+def _check_reference(unit: Unit, reference: str | None) -> None:
+    known = None if reference is None else unit.requests.by_reference(reference)
+    if known is not None:
+        raise Conflict(
+            "Another request has this client reference.",
+            field="/client_reference",
+            fix="Read that request instead of sending it again.",
+            code="client-reference-taken",
+            extra={"request": known.id},
+        )
+
+
+def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_hash: str) -> UnlearningRequest:
+    received = command.received_at or unit.now
+    counts = dict(Counter(operation.type for operation in command.operations))
+    request = UnlearningRequest(
+        id=new_id("req"),
+        state=RequestState.received,
+        on_hold=False,
+        strategy=command.strategy,
+        client_reference=command.client_reference,
+        regulation=command.regulation,
+        received_at=received,
+        due_at=command.due_at or due_at(received, command.regulation),
+        created_at=unit.now,
+        created_by=actor,
+        every_line=command.adapters is None,
+        operation_counts=counts,
+        receipt={},
+    )
+    statement = receipt(
+        request_id=request.id,
+        received_at=received,
+        due_at=request.due_at,
+        operation_counts=counts,
+        body_hash=body_hash,
+    )
+    request.receipt = vault.signer.envelope(statement)
+    return request
+
+
+def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Sequence[Operation]) -> None:
+    for position, operation in enumerate(operations):
+        subject = operation.select.subject if isinstance(operation, Remove) else None
+        unit.requests.add(
+            OperationRow(
+                request_id=request_id,
+                position=position,
+                type=operation.type,
+                text_id=texts.seal(unit, vault, operation.model_dump_json().encode()),
+                subject_hash=None if subject is None else vault.hashes.subject(subject),
+            )
+        )
+
+
+def _add_target(
+    unit: Unit, vault: Vault, request: UnlearningRequest, found: LineMatch, wish: Strategy | None
+) -> Target:
+    choice, policy = choose(found, wish), policy_of(found.line)
+    target = Target(
+        id=new_id("tgt"),
+        request_id=request.id,
+        line_id=found.line.id,
+        state=TargetState.awaiting_approval if choice.needs_approval else TargetState.queued,
+        strategy=choice.strategy,
+        batch="",
+        instance_count=len(found.edits),
+        shred_by=min(request.due_at, unit.now + timedelta(seconds=policy.shred_within_s)),
+        created_at=unit.now,
+    )
+    unit.targets.add(target, _edits(unit, vault, target.id, found))
+    if target.state is TargetState.queued:
+        enqueue_target(unit, target)
+    return target
+
+
+def _edits(unit: Unit, vault: Vault, target_id: str, found: LineMatch) -> list[dict[str, object]]:
+    return [
+        {
+            "target_id": target_id,
+            "instance_id": instance_id,
+            "dataset_id": found.dataset.id,
+            "text_id": None if new is None else texts.seal(unit, vault, new.to_bytes()),
+        }
+        for instance_id, new in sorted(found.edits.items())
+    ]
+
+
+def enqueue_target(unit: Unit, target: Target) -> None:
+    """Make sure that a run of the target's lane is queued on its line."""
+    line = unit.lines.get(target.line_id)
+    kind = RunKind.rebuild if target.strategy is Strategy.rebuild else RunKind.influence
+    unit.runs.enqueue(line.id, kind, pool=line.pool, now=unit.now)
+
+
+def _settle(unit: Unit, request: UnlearningRequest, targets: Sequence[Target], *, unindexed: Sequence[str]) -> None:
+    """The request's first state. Nothing matched: an answer where subjects are indexed, else work for a person."""
+    if targets:
+        request.state = request_state(target.state for target in targets)
+        return
+    if unindexed:
+        request.state = RequestState.needs_attention
+        request.failure = {
+            "code": "subjects-not-indexed",
+            "detail": "The datasets name no subjects, so nobody can tell whether they hold this one.",
+            "adapters": list(unindexed),
+        }
+        return
+    request.state, request.outcome, request.finished_at = RequestState.succeeded, Outcome.no_match, unit.now

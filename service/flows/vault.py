@@ -1,0 +1,43 @@
+"""The secrets a flow works with."""
+
+from dataclasses import dataclass
+
+from service.evidence.hashing import KeyedHash
+from service.evidence.keys import Signer
+from service.evidence.sealing import Sealer
+from service.store.database import Store
+from service.store.tables import SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Sealing, keyed hashes and signatures of one deployment."""
+
+    sealer: Sealer
+    hashes: KeyedHash
+    signer: Signer
+
+
+def open_vault(store: Store, master_key: bytes) -> Vault:
+    """The vault of a deployment; makes its first signing key if there is none."""
+    sealer = Sealer(master_key)
+    return Vault(sealer, KeyedHash(master_key), _signer(store, sealer))
+
+
+def _signer(store: Store, sealer: Sealer) -> Signer:
+    with store.write() as unit:
+        for row in unit.access.signing_keys():
+            if row.retired_at is None:
+                return Signer.from_sealed(sealer, row.ciphertext, row.wrapped_key)
+        signer = Signer.generate()
+        sealed = signer.seal(sealer)
+        unit.access.add(
+            SigningKey(
+                kid=signer.kid,
+                ciphertext=sealed.ciphertext,
+                wrapped_key=sealed.wrapped_key,
+                jwk=dict(signer.jwk()),
+                created_at=unit.now,
+            )
+        )
+        return signer

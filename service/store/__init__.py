@@ -1,0 +1,1 @@
+"""The database (SQLite or PostgreSQL) and the blob store. All queries live in `repositories`."""

@@ -1,0 +1,134 @@
+"""Transactions on SQLite or PostgreSQL.
+
+Every write transaction on SQLite starts with BEGIN IMMEDIATE: a deferred one that upgrades from read
+to write fails at once when another writer is active, whatever the busy timeout says. Nothing inside
+the application commits; leaving `Store.write()` does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.orm import Session
+
+from service.store.repositories import (
+    AccessRepository,
+    DatasetRepository,
+    FeedRepository,
+    LedgerRepository,
+    LineRepository,
+    RequestRepository,
+    RunRepository,
+    TargetRepository,
+    TextRepository,
+    VersionRepository,
+)
+from service.store.tables import AuditRow, Event
+
+BUSY_TIMEOUT_S = 30
+_WRITE = "lethe_write"
+
+
+class Unit:
+    """One transaction: the repositories, its time, and the feed lines it will append on commit."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.access = AccessRepository(session)
+        self.datasets = DatasetRepository(session)
+        self.feed = FeedRepository(session)
+        self.ledger = LedgerRepository(session)
+        self.lines = LineRepository(session)
+        self.requests = RequestRepository(session)
+        self.runs = RunRepository(session)
+        self.targets = TargetRepository(session)
+        self.texts = TextRepository(session)
+        self.versions = VersionRepository(session)
+        self._events: list[Event] = []
+        self._audit: list[AuditRow] = []
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's clock at first use: leases of several hosts are compared with one clock."""
+        if self.session.get_bind().dialect.name == "sqlite":
+            return datetime.now(UTC)
+        now: datetime = self.session.execute(select(func.clock_timestamp())).scalar_one()
+        return now
+
+    def emit(
+        self,
+        type_: str,
+        *,
+        adapter: str | None = None,
+        request_id: str | None = None,
+        run_id: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Append an event to the feed when this transaction commits. Ids and enums only."""
+        self._events.append(
+            Event(type=type_, created_at=self.now, adapter=adapter, request_id=request_id, run_id=run_id, data=data)
+        )
+
+    def audit(self, actor: str, action: str, **data: Any) -> None:
+        """Append a row to the audit chain when this transaction commits. Ids and keyed hashes only."""
+        self._audit.append(AuditRow(created_at=self.now, actor=actor, action=action, data=data))
+
+    def finish(self) -> None:
+        """Write the feed lines, last of all: their lock orders commits, so cursors never skip a line."""
+        if self._events or self._audit:
+            self.session.flush()
+            self.feed.append(self._events, self._audit)
+
+
+class Store:
+    """The database behind `url`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    @contextmanager
+    def write(self) -> Iterator[Unit]:
+        """A read-write transaction: committed on success, rolled back on any exception."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            session.connection(execution_options={_WRITE: True})
+            unit = Unit(session)
+            yield unit
+            unit.finish()
+            session.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Unit]:
+        """A read-only transaction."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield Unit(session)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get(_WRITE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

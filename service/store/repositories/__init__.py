@@ -1,0 +1,25 @@
+"""All queries, one class a topic, each bound to the session of one transaction."""
+
+from service.store.repositories.access import AccessRepository
+from service.store.repositories.datasets import DatasetRepository
+from service.store.repositories.feed import FeedRepository
+from service.store.repositories.ledger import LedgerRepository
+from service.store.repositories.lines import LineRepository
+from service.store.repositories.requests import RequestRepository
+from service.store.repositories.runs import RunRepository
+from service.store.repositories.targets import TargetRepository
+from service.store.repositories.texts import TextRepository
+from service.store.repositories.versions import VersionRepository
+
+__all__ = [
+    "AccessRepository",
+    "DatasetRepository",
+    "FeedRepository",
+    "LedgerRepository",
+    "LineRepository",
+    "RequestRepository",
+    "RunRepository",
+    "TargetRepository",
+    "TextRepository",
+    "VersionRepository",
+]

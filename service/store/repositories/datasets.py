@@ -1,0 +1,75 @@
+"""Datasets, instances, subjects and suppressions."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+
+from service.store.repositories.base import Page, Repository
+from service.store.repositories.texts import chunks
+from service.store.tables import Dataset, InstanceRow, InstanceSubject, Suppression
+
+
+class DatasetRepository(Repository):
+    def add(self, dataset: Dataset, instances: list[dict[str, object]], subjects: list[dict[str, object]]) -> None:
+        self.session.add(dataset)
+        self.session.flush()
+        self.session.execute(insert(InstanceRow), instances)
+        if subjects:
+            self.session.execute(insert(InstanceSubject), subjects)
+
+    def get(self, dataset_id: str) -> Dataset | None:
+        return self.session.get(Dataset, dataset_id)
+
+    def list(self, *, after: str | None, limit: int) -> Page[Dataset]:
+        return self.page(select(Dataset), Dataset.id, after=after, limit=limit)
+
+    def instances(self, dataset_id: str) -> Sequence[InstanceRow]:
+        """All rows in upload order."""
+        query = select(InstanceRow).where(InstanceRow.dataset_id == dataset_id).order_by(InstanceRow.position)
+        return self.session.scalars(query).all()
+
+    def some(self, dataset_id: str, instance_ids: Iterable[str]) -> dict[str, InstanceRow]:
+        found: dict[str, InstanceRow] = {}
+        for chunk in chunks(list(instance_ids)):
+            query = select(InstanceRow).where(InstanceRow.dataset_id == dataset_id, InstanceRow.instance_id.in_(chunk))
+            found.update((row.instance_id, row) for row in self.session.scalars(query))
+        return found
+
+    def ids_of_subject(self, dataset_id: str, subject_hash: str) -> Sequence[str]:
+        query = select(InstanceSubject.instance_id).where(
+            InstanceSubject.dataset_id == dataset_id, InstanceSubject.subject_hash == subject_hash
+        )
+        return self.session.scalars(query).all()
+
+    def duplicates(self, dataset_id: str, content_hashes: Iterable[str]) -> Sequence[str]:
+        """Ids of all instances with one of these contents."""
+        found: list[str] = []
+        for chunk in chunks(list(content_hashes)):
+            query = select(InstanceRow.instance_id).where(
+                InstanceRow.dataset_id == dataset_id, InstanceRow.content_hash.in_(chunk)
+            )
+            found.extend(self.session.scalars(query))
+        return found
+
+    def suppress(self, kind: str, hashes: Iterable[str], *, line_id: str, request_id: str, now: datetime) -> None:
+        """Remember keyed hashes of what was erased. Known ones stay as they are."""
+        for value in sorted(set(hashes)):
+            if self.session.get(Suppression, (kind, value, line_id)) is None:
+                self.session.add(
+                    Suppression(kind=kind, hash=value, line_id=line_id, request_id=request_id, created_at=now)
+                )
+
+    def suppressed_count(self, dataset_id: str, line_id: str) -> int:
+        """How many instances of a dataset are on the suppression list of this line or of all lines."""
+        scope = Suppression.line_id.in_(["", line_id])
+        by_content = select(InstanceRow.instance_id).where(
+            InstanceRow.dataset_id == dataset_id,
+            InstanceRow.content_hash.in_(select(Suppression.hash).where(Suppression.kind == "content", scope)),
+        )
+        by_subject = select(InstanceSubject.instance_id).where(
+            InstanceSubject.dataset_id == dataset_id,
+            InstanceSubject.subject_hash.in_(select(Suppression.hash).where(Suppression.kind == "subject", scope)),
+        )
+        both = by_content.union(by_subject).subquery()
+        return self.session.scalar(select(func.count()).select_from(both)) or 0

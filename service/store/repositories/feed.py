@@ -1,0 +1,55 @@
+"""The events feed and the audit chain."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, text
+
+from service.evidence.audit import GENESIS, link
+from service.store.repositories.base import Repository
+from service.store.tables import AuditRow, Event
+
+# Any constant; it names the lock under which feed lines are appended on PostgreSQL.
+_FEED_LOCK = 0x1E7E
+
+
+class FeedRepository(Repository):
+    def append(self, events: Sequence[Event], audit: Sequence[AuditRow]) -> None:
+        """Write feed lines in commit order, so that a reader's cursor never overtakes a line."""
+        if self.session.get_bind().dialect.name == "postgresql":
+            self.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FEED_LOCK})
+        previous = self.session.scalar(select(AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)) or GENESIS
+        for row in audit:
+            row.hash = previous = link(previous, audit_payload(row))
+            self.session.add(row)
+            self.session.flush()
+        for event in events:
+            self.session.add(event)
+            self.session.flush()
+
+    def last_seq(self) -> int:
+        return self.session.scalar(select(func.max(Event.seq))) or 0
+
+    def events(
+        self,
+        after: int,
+        *,
+        limit: int,
+        adapter: str | None = None,
+        request_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Sequence[Event]:
+        query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(limit)
+        for column, value in ((Event.adapter, adapter), (Event.request_id, request_id), (Event.run_id, run_id)):
+            if value is not None:
+                query = query.where(column == value)
+        return self.session.scalars(query).all()
+
+    def audit_rows(self, after: int, limit: int) -> Sequence[AuditRow]:
+        return self.session.scalars(
+            select(AuditRow).where(AuditRow.seq > after).order_by(AuditRow.seq).limit(limit)
+        ).all()
+
+
+def audit_payload(row: AuditRow) -> dict[str, object]:
+    """The members of an audit row that its hash covers."""
+    return {"at": row.created_at.isoformat(), "actor": row.actor, "action": row.action, "data": row.data}

@@ -1,0 +1,41 @@
+"""Ledger entries of adapter lines."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+
+from service.store.repositories.base import Repository
+from service.store.tables import LedgerEntry
+
+
+class LedgerRepository(Repository):
+    def append(self, entries: Sequence[LedgerEntry]) -> None:
+        self.session.add_all(entries)
+        self.session.flush()
+
+    def of_line(self, line_id: str) -> Sequence[LedgerEntry]:
+        """Every entry ever, in order."""
+        return self.session.scalars(
+            select(LedgerEntry).where(LedgerEntry.line_id == line_id).order_by(LedgerEntry.seq)
+        ).all()
+
+    def of_dataset(self, dataset_id: str) -> Sequence[LedgerEntry]:
+        """Entries of every line that concern this dataset, in order."""
+        return self.session.scalars(
+            select(LedgerEntry).where(LedgerEntry.dataset_id == dataset_id).order_by(LedgerEntry.seq)
+        ).all()
+
+    def bake(self, line_id: str, entry_ids: Sequence[str], version_id: str) -> None:
+        """Mark entries as trained into an anchor."""
+        for start in range(0, len(entry_ids), 500):
+            self.session.execute(
+                update(LedgerEntry)
+                .where(LedgerEntry.line_id == line_id, LedgerEntry.id.in_(entry_ids[start : start + 500]))
+                .values(baked_id=version_id)
+            )
+        self.session.expire_all()
+
+    def targets_with_tail(self, line_id: str) -> set[str]:
+        """Targets that still have an entry outside the anchor."""
+        query = select(LedgerEntry.target_id).where(LedgerEntry.line_id == line_id, LedgerEntry.baked_id.is_(None))
+        return set(self.session.scalars(query))

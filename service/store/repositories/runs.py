@@ -1,0 +1,123 @@
+"""Runs, leases, workers and the outbox."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from sqlalchemy import CursorResult, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from service.domain.ids import new_id
+from service.domain.runs import Lane, RunKind, lane_of
+from service.domain.states import RunState
+from service.store.repositories.base import Page, Repository
+from service.store.tables import OutboxRow, Run, WorkerRow
+
+
+class RunRepository(Repository):
+    def get(self, run_id: str) -> Run | None:
+        return self.session.get(Run, run_id)
+
+    def lock(self, run_id: str) -> Run | None:
+        query = select(Run).where(Run.id == run_id).with_for_update().execution_options(populate_existing=True)
+        return self.session.scalar(query)
+
+    def enqueue(
+        self, line_id: str, kind: RunKind, *, pool: str, now: datetime, version_id: str | None = None
+    ) -> str | None:
+        """A queued run in the kind's lane and its hint, unless one is queued there already.
+
+        Returns the new run's id, or None.
+        """
+        values = {
+            "id": new_id("run"),
+            "line_id": line_id,
+            "kind": kind,
+            "lane": lane_of(kind),
+            "state": RunState.queued,
+            "pool": pool,
+            "version_id": version_id,
+            "created_at": now,
+            "hinted_at": now,
+            "attempt": 0,
+            "fence": 0,
+            "progress": 0.0,
+        }
+        flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        result = self.session.execute(flavour(Run).values(**values).on_conflict_do_nothing())
+        if not cast(CursorResult[object], result).rowcount:
+            return None
+        self.hint(str(values["id"]), pool, now)
+        return str(values["id"])
+
+    def hint(self, run_id: str, pool: str, now: datetime) -> None:
+        """An outbox row: tell a worker of `pool` that this run waits."""
+        self.session.execute(insert(OutboxRow).values(run_id=run_id, pool=pool, created_at=now))
+        self.session.execute(update(Run).where(Run.id == run_id).values(hinted_at=now))
+
+    def queued(self, line_id: str, lane: Lane) -> Run | None:
+        return self._in_lane(line_id, lane, RunState.queued)
+
+    def running(self, line_id: str, lane: Lane) -> Run | None:
+        return self._in_lane(line_id, lane, RunState.running)
+
+    def _in_lane(self, line_id: str, lane: Lane, state: RunState) -> Run | None:
+        return self.session.scalar(select(Run).where(Run.line_id == line_id, Run.lane == lane, Run.state == state))
+
+    def renew(self, run_id: str, fence: int, *, lease_until: datetime) -> bool:
+        """Extend the lease; False if another claim holds the run or it was handed back."""
+        result = self.session.execute(
+            update(Run)
+            .where(Run.id == run_id, Run.fence == fence, Run.state == RunState.running)
+            .values(lease_until=lease_until)
+        )
+        return bool(cast(CursorResult[object], result).rowcount)
+
+    def expired(self, now: datetime) -> Sequence[Run]:
+        return self.session.scalars(select(Run).where(Run.state == RunState.running, Run.lease_until < now)).all()
+
+    def unheard(self, now: datetime, *, after_s: float) -> Sequence[Run]:
+        """Queued runs whose last hint is older than `after_s`: Redis may have lost it."""
+        limit = now - timedelta(seconds=after_s)
+        return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.hinted_at < limit)).all()
+
+    def answers_waiting(self, pool: str) -> bool:
+        """Whether an influence run waits in `pool`, so that a rebuild should yield to it."""
+        query = select(Run.id).where(Run.pool == pool, Run.state == RunState.queued, Run.lane == Lane.answer)
+        return self.session.scalar(query.limit(1)) is not None
+
+    def live_ids(self) -> set[str]:
+        """Runs that are not finished."""
+        return set(self.session.scalars(select(Run.id).where(Run.state.in_([RunState.queued, RunState.running]))))
+
+    def of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Run]:
+        return self.page(select(Run).where(Run.line_id == line_id), Run.id, after=after, limit=limit)
+
+    def unsent(self, limit: int) -> Sequence[OutboxRow]:
+        return self.session.scalars(
+            select(OutboxRow).where(OutboxRow.sent_at.is_(None)).order_by(OutboxRow.id).limit(limit)
+        ).all()
+
+    def sent(self, row_ids: Sequence[int], now: datetime) -> None:
+        self.session.execute(update(OutboxRow).where(OutboxRow.id.in_(row_ids)).values(sent_at=now))
+
+    def seen_worker(self, name: str, pool: str, run_id: str | None, now: datetime) -> None:
+        """Note that a worker is alive."""
+        row = self.session.get(WorkerRow, name)
+        if row is None:
+            self.session.add(WorkerRow(name=name, pool=pool, started_at=now, seen_at=now, run_id=run_id))
+        else:
+            row.seen_at, row.run_id, row.pool = now, run_id, pool
+
+    def forget_worker(self, name: str) -> None:
+        row = self.session.get(WorkerRow, name)
+        if row is not None:
+            self.session.delete(row)
+
+    def pools_alive(self, now: datetime, *, within_s: float) -> set[str]:
+        limit = now - timedelta(seconds=within_s)
+        return set(self.session.scalars(select(WorkerRow.pool).where(WorkerRow.seen_at >= limit)))
+
+    def outbox_lag(self) -> int:
+        return self.session.scalar(select(func.count()).where(OutboxRow.sent_at.is_(None))) or 0

@@ -1,0 +1,66 @@
+"""Versions of adapter lines."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import or_, select
+
+from service.domain.states import VersionState
+from service.store.repositories.base import Page, Repository
+from service.store.tables import Version
+
+
+class VersionRepository(Repository):
+    def add(self, version: Version) -> None:
+        self.session.add(version)
+        self.session.flush()
+
+    def get(self, version_id: str) -> Version:
+        return self.session.get_one(Version, version_id)
+
+    def find(self, version_id: str | None) -> Version | None:
+        return None if version_id is None else self.session.get(Version, version_id)
+
+    def by_number(self, line_id: str, number: int) -> Version | None:
+        return self.session.scalar(select(Version).where(Version.line_id == line_id, Version.number == number))
+
+    def page_of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Version]:
+        return self.page(select(Version).where(Version.line_id == line_id), Version.id, after=after, limit=limit)
+
+    def of_line(self, line_id: str, *states: VersionState) -> Sequence[Version]:
+        query = select(Version).where(Version.line_id == line_id).order_by(Version.number)
+        if states:
+            query = query.where(Version.state.in_(states))
+        return self.session.scalars(query).all()
+
+    def lowest_covering(self, line_id: str, seq: int) -> Version | None:
+        """The oldest version in service that covers the ledger up to `seq`."""
+        return self.session.scalar(
+            select(Version)
+            .where(Version.line_id == line_id, Version.state == VersionState.ready, Version.ledger_seq >= seq)
+            .order_by(Version.number)
+            .limit(1)
+        )
+
+    def withdrawal_due(self, now: datetime) -> Sequence[Version]:
+        return self.session.scalars(
+            select(Version).where(Version.state == VersionState.ready, Version.withdraw_at <= now)
+        ).all()
+
+    def with_bytes_to_delete(self) -> Sequence[Version]:
+        """Withdrawn or rejected versions whose files are still in the blob store."""
+        return self.session.scalars(
+            select(Version).where(
+                Version.state.in_([VersionState.withdrawn, VersionState.rejected]), Version.blob_prefix.is_not(None)
+            )
+        ).all()
+
+    def with_artefacts(self) -> Sequence[Version]:
+        return self.session.scalars(select(Version).where(Version.artefacts_prefix.is_not(None))).all()
+
+    def blob_prefixes(self) -> set[str]:
+        """Every blob prefix some version still refers to."""
+        rows = self.session.scalars(
+            select(Version).where(or_(Version.blob_prefix.is_not(None), Version.artefacts_prefix.is_not(None)))
+        )
+        return {prefix for row in rows for prefix in (row.blob_prefix, row.artefacts_prefix) if prefix}

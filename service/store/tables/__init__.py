@@ -1,0 +1,35 @@
+"""The schema. One module a topic; importing this package registers every table."""
+
+from service.store.tables.access import ApiKey, IdempotentResponse, SigningKey
+from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
+from service.store.tables.base import Base
+from service.store.tables.data import Dataset, InstanceRow, InstanceSubject, SealedText, Suppression
+from service.store.tables.evidence import AuditRow, Certificate, Event
+from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
+from service.store.tables.runs import OutboxRow, Run, WorkerRow
+
+__all__ = [
+    "Alias",
+    "ApiKey",
+    "AuditRow",
+    "Base",
+    "Certificate",
+    "Dataset",
+    "Event",
+    "IdempotentResponse",
+    "InstanceRow",
+    "InstanceSubject",
+    "LedgerEntry",
+    "Line",
+    "OperationRow",
+    "OutboxRow",
+    "Run",
+    "SealedText",
+    "SigningKey",
+    "Suppression",
+    "Target",
+    "TargetEdit",
+    "UnlearningRequest",
+    "Version",
+    "WorkerRow",
+]

@@ -1,0 +1,51 @@
+"""API keys, replayed responses and signing keys."""
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.store.tables.base import Base, Json, UtcDateTime, identifier
+
+
+class ApiKey(Base):
+    """A bearer key, kept as a keyed hash. `lines`: the adapter lines it is bound to; none for all."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = identifier()
+    name: Mapped[str] = mapped_column(String(200))
+    token_hash: Mapped[str] = mapped_column(String(80), unique=True)
+    scopes: Mapped[list[str]]
+    lines: Mapped[list[str] | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class IdempotentResponse(Base):
+    """What a POST with an `Idempotency-Key` was answered."""
+
+    __tablename__ = "idempotency"
+
+    key_id: Mapped[str] = mapped_column(String(48), primary_key=True)
+    route: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(80))
+    status: Mapped[int]
+    body: Mapped[Json]
+    location: Mapped[str | None] = mapped_column(String(300))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SigningKey(Base):
+    """An Ed25519 key. The private part is sealed; the newest one without `retired_at` signs."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(String(80), primary_key=True)
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
+    wrapped_key: Mapped[bytes] = mapped_column(LargeBinary)
+    jwk: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

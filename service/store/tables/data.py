@@ -1,0 +1,68 @@
+"""Datasets, their sealed rows, and what may never come back."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.store.tables.base import Base, UtcDateTime, identifier
+
+
+class SealedText(Base):
+    """A text under its own key. Shredded: `wrapped_key` is gone, so the ciphertext means nothing."""
+
+    __tablename__ = "texts"
+
+    id: Mapped[str] = identifier()
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
+    wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    shredded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Dataset(Base):
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = identifier()
+    name: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_by: Mapped[str] = mapped_column(String(48))
+    instance_count: Mapped[int]
+    subject_count: Mapped[int]
+    duplicate_count: Mapped[int]
+    subjects_indexed: Mapped[bool]
+
+
+class InstanceRow(Base):
+    """A row of a dataset. `content_hash` finds exact duplicates without unsealing."""
+
+    __tablename__ = "instances"
+    __table_args__ = (Index("ix_instances_dataset_id_content_hash", "dataset_id", "content_hash"),)
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    instance_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    position: Mapped[int]
+    text_id: Mapped[str] = mapped_column(ForeignKey("texts.id"))
+    content_hash: Mapped[str] = mapped_column(String(80))
+
+
+class InstanceSubject(Base):
+    """Which data subjects an instance speaks of, as keyed hashes."""
+
+    __tablename__ = "instance_subjects"
+    __table_args__ = (Index("ix_instance_subjects_subject_hash", "subject_hash"),)
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    instance_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    subject_hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+
+
+class Suppression(Base):
+    """A keyed hash of something erased. `line_id` is empty where it holds for every line."""
+
+    __tablename__ = "suppressions"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+    line_id: Mapped[str] = mapped_column(String(48), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(48))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

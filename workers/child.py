@@ -1,0 +1,75 @@
+"""The engine child: the process that owns the device.
+
+It is started as `python -m workers.child FD` and keeps the base model, adapters and curvature between
+jobs. It ends when the supervisor's end of the channel closes, whatever it is doing.
+"""
+
+import logging
+import os
+import sys
+import threading
+from queue import SimpleQueue
+
+from service.domain.engine import EngineFailure, FailureClass, Job, Result
+from service.settings import Settings
+from workers.channel import Channel, Execute, Ready, Release, Yield
+from workers.engine.engine import Engine
+from workers.engine.errors import EngineRefusal
+from workers.engine.failures import classify
+
+log = logging.getLogger(__name__)
+
+
+class Child:
+    """Executes orders one at a time; a reader thread takes yields while a job runs."""
+
+    def __init__(self, channel: Channel, engine: Engine) -> None:
+        self._channel = channel
+        self._engine = engine
+        self._orders: SimpleQueue[Execute | Release] = SimpleQueue()
+        self._yield = threading.Event()
+
+    def serve(self) -> None:
+        """Work until the channel closes."""
+        threading.Thread(target=self._read, daemon=True).start()
+        self._channel.send(Ready(str(self._engine.device)))
+        while True:
+            order = self._orders.get()
+            if isinstance(order, Release):
+                self._engine.release(order.anchor)
+                continue
+            self._yield.clear()
+            result = self._run(order.job)
+            self._channel.send(result)
+            if isinstance(result, EngineFailure) and result.kind is FailureClass.fatal_device:
+                os._exit(1)
+
+    def _read(self) -> None:
+        try:
+            while True:
+                order = self._channel.receive()
+                if isinstance(order, Yield):
+                    self._yield.set()
+                elif isinstance(order, Execute | Release):
+                    self._orders.put(order)
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def _run(self, job: Job) -> Result:
+        try:
+            return self._engine.run(job, progress=self._channel.send, should_yield=self._yield.is_set)
+        except Exception as error:  # noqa: BLE001 - the process boundary: whatever escapes becomes a failure
+            if not isinstance(error, EngineRefusal):
+                log.exception("job failed")
+            return classify(error)
+
+
+def main(arguments: list[str]) -> None:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s child %(message)s")
+    engine = Engine(device=settings.device, memory_fraction=settings.gpu_memory_fraction, allow_hub=settings.allow_hub)
+    Child(Channel.from_descriptor(int(arguments[1])), engine).serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,132 @@
+"""The supervisor's handle on its engine child: start it, give it jobs, kill it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from service.domain.engine import (
+    AnchorResult,
+    EngineFailure,
+    FailureClass,
+    InfluenceResult,
+    Job,
+    Progress,
+    Result,
+    Yielded,
+)
+from workers.channel import Channel, Execute, Release, Yield, pair
+
+POLL_S = 0.1
+START_TIMEOUT_S = 300.0
+
+
+class Interrupted(Exception):
+    """The watch said stop; the child was killed in mid-job."""
+
+
+class EngineProcess:
+    """At most one child, started on demand and kept between jobs.
+
+    Args:
+        environment: variables of the child, the `LETHE_` settings among them.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def run(
+        self,
+        job: Job,
+        *,
+        on_progress: Callable[[Progress], None],
+        watch: Callable[[], None],
+        wants_yield: Callable[[], bool],
+        deadline_s: float,
+    ) -> Result:
+        """Execute a job in the child and return its result; a dead or late child is a failure, not an exception.
+
+        `watch` is called several times a second and raises to have the job abandoned and the child killed.
+        """
+        deadline = time.monotonic() + deadline_s
+        try:
+            channel = self._start()
+            channel.send(Execute(job))
+            return self._follow(channel, on_progress, watch, wants_yield, deadline)
+        except (EOFError, OSError):
+            code = self.kill()
+            return EngineFailure(
+                FailureClass.fatal_device, "child-died", f"The engine child ended with status {code}."
+            )
+        except TimeoutError:
+            self.kill()
+            return EngineFailure(FailureClass.transient, "deadline", "The run took longer than its deadline.")
+        except BaseException:
+            self.kill()
+            raise
+
+    def release(self, anchor: str) -> None:
+        """Have the child drop what it keeps for an anchor."""
+        if self._channel is not None:
+            try:
+                self._channel.send(Release(anchor))
+            except OSError:
+                self.kill()
+
+    def kill(self) -> int | None:
+        """SIGKILL the child, if there is one; returns its exit status."""
+        process, channel = self._process, self._channel
+        self._process = self._channel = None
+        if channel is not None:
+            channel.close()
+        if process is None:
+            return None
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    def _start(self) -> Channel:
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
+        if self._channel is None:
+            ours, theirs = pair()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workers.child", str(theirs)], pass_fds=[theirs], env=self._environment
+            )
+            os.close(theirs)
+            self._channel = ours
+            if not ours.poll(START_TIMEOUT_S):
+                raise TimeoutError
+            ours.receive()
+        return self._channel
+
+    def _follow(
+        self,
+        channel: Channel,
+        on_progress: Callable[[Progress], None],
+        watch: Callable[[], None],
+        wants_yield: Callable[[], bool],
+        deadline: float,
+    ) -> Result:
+        asked = False
+        while True:
+            if channel.poll(POLL_S):
+                message = channel.receive()
+                if isinstance(message, Progress):
+                    on_progress(message)
+                elif isinstance(message, AnchorResult | InfluenceResult | Yielded | EngineFailure):
+                    return message
+            watch()
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            if not asked and wants_yield():
+                channel.send(Yield())
+                asked = True

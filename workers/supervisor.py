@@ -1,0 +1,219 @@
+"""The supervisor: takes runs from RQ, holds their leases, and has the engine child compute them.
+
+It imports no torch, so a crash of the device or a SIGKILL of the child costs one attempt and never
+the worker. RQ's timeouts, retries and callbacks are not used: the database decides what is done.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from service.domain.engine import (
+    Anchor,
+    AnchorResult,
+    EngineFailure,
+    FailureClass,
+    ImportJob,
+    InfluenceJob,
+    InfluenceResult,
+    Job,
+    Progress,
+    TrainJob,
+    Yielded,
+)
+from service.domain.errors import Fenced
+from service.domain.runs import RunKind
+from service.flows.assemble import assemble, tail_edits
+from service.flows.claim import Claim, claim
+from service.flows.fail import fail, hand_back
+from service.flows.fence import fenced_run
+from service.flows.progress import report_progress
+from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
+from service.flows.staged import StagedAnchor, StagedAnswer, StoredTree
+from service.flows.vault import Vault
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+from workers.cache import BlobCache
+from workers.engine_process import EngineProcess
+from workers.lease import Lease
+from workers.meter import ProgressMeter
+
+log = logging.getLogger(__name__)
+
+
+class Stopping(Exception):
+    """The worker was asked to end; the run goes back to the queue."""
+
+
+class Supervisor:
+    """Executes one run at a time. `stopping` is set by the signal handler."""
+
+    def __init__(self, settings: Settings, store: Store, vault: Vault, blobs: Blobs, *, name: str) -> None:
+        self._settings, self._store, self._vault, self._blobs = settings, store, vault, blobs
+        self._name = name
+        self._cache = BlobCache(blobs, settings.home / "cache")
+        self._engine = EngineProcess(settings.child_environment())
+        self.stopping = False
+
+    @property
+    def child_pid(self) -> int | None:
+        return self._engine.pid
+
+    def execute(self, run_id: str) -> None:
+        """Claim a run and carry it to its end. A hint that came late or twice does nothing."""
+        with self._store.write() as unit:
+            claimed = claim(unit, run_id, worker=self._name, lease_s=self._settings.lease_s)
+        if claimed is None:
+            return
+        staging = self._settings.home / "staging" / run_id / str(claimed.fence)
+        staging.mkdir(parents=True)
+        lease = Lease(self._store, claimed, lease_s=self._settings.lease_s, heartbeat_s=self._settings.heartbeat_s)
+        try:
+            with lease:
+                self._carry_out(claimed, staging, lease)
+        except Fenced:
+            log.warning("run %s: the lease was lost", run_id)
+        except Stopping:
+            self._hand_back(claimed, reason="worker-stopped")
+        finally:
+            shutil.rmtree(staging.parent, ignore_errors=True)
+            self._cache.evict_unused(self._prefixes_in_use())
+
+    def close(self) -> None:
+        """End the child."""
+        self._engine.kill()
+
+    def _carry_out(self, claimed: Claim, staging: Path, lease: Lease) -> None:
+        with self._store.read() as unit:
+            job = assemble(unit, self._vault, claimed, materialise=self._cache.directory, out=staging)
+            frozen = fenced_run(unit, claimed.run_id, claimed.fence).frozen_seq or 0
+        result = self._compute(claimed, job, lease)
+        if isinstance(result, EngineFailure):
+            with self._store.write() as unit:
+                fail(unit, claimed, result)
+        elif isinstance(result, Yielded):
+            self._keep_checkpoint(claimed, staging)
+        elif isinstance(result, InfluenceResult):
+            assert isinstance(job, InfluenceJob), "updates come from influence jobs"
+            answer = self._stage_answer(claimed, job, result, frozen)
+            with self._store.write() as unit:
+                publish_answer(unit, self._vault, claimed, answer)
+        elif claimed.kind in (RunKind.train, RunKind.import_):
+            anchor = self._stage_anchor(claimed, staging, result)
+            with self._store.write() as unit:
+                publish_first_anchor(unit, self._vault, claimed, anchor)
+        else:
+            assert isinstance(job, TrainJob | ImportJob), "anchors come from training or import"
+            self._publish_rebuild(claimed, job, result, lease)
+
+    def _compute(
+        self, claimed: Claim, job: Job, lease: Lease
+    ) -> AnchorResult | InfluenceResult | Yielded | EngineFailure:
+        meter = ProgressMeter()
+
+        def on_progress(progress: Progress) -> None:
+            share = meter.worth_telling(progress)
+            if share is not None:
+                with self._store.write() as unit:
+                    report_progress(unit, claimed.run_id, claimed.fence, progress.stage, share)
+
+        def watch() -> None:
+            lease.check()
+            if self.stopping:
+                raise Stopping
+
+        return self._engine.run(
+            job,
+            on_progress=on_progress,
+            watch=watch,
+            wants_yield=lambda: isinstance(job, TrainJob) and self._answer_waits(claimed),
+            deadline_s=self._settings.run_deadline_s,
+        )
+
+    def _answer_waits(self, claimed: Claim) -> bool:
+        """Rebuilds make room for quick updates; first trainings have nothing to answer from."""
+        if claimed.kind is not RunKind.rebuild:
+            return False
+        with self._store.read() as unit:
+            return unit.runs.answers_waiting(self._settings.worker_pool)
+
+    def _publish_rebuild(self, claimed: Claim, job: TrainJob | ImportJob, result: AnchorResult, lease: Lease) -> None:
+        """Publish the new anchor; as long as requests were answered meanwhile, solve them on it first."""
+        anchor = self._stage_anchor(claimed, job.out, result)
+        answer: StagedAnswer | None = None
+        while True:
+            with self._store.write() as unit:
+                moved = publish_rebuild(unit, self._vault, claimed, anchor, answer)
+            if moved is None:
+                return
+            tail = self._tail_job(claimed, job, moved)
+            solved = self._compute(claimed, tail, lease)
+            if not isinstance(solved, InfluenceResult) or solved.passed is False:
+                self._discard(claimed, solved)
+                return
+            answer = self._stage_answer(claimed, tail, solved, moved.head)
+
+    def _tail_job(self, claimed: Claim, job: TrainJob | ImportJob, moved: TailMoved) -> InfluenceJob:
+        """What was published since the rebuild froze its part, to be solved on the new anchor."""
+        with self._store.read() as unit:
+            run = fenced_run(unit, claimed.run_id, claimed.fence)
+            line = unit.lines.get(claimed.line_id)
+            edits = tail_edits(unit, self._vault, line, run.frozen_seq or 0)
+        known = {example.id for example in job.data.examples}
+        return InfluenceJob(
+            anchor=Anchor(
+                key=f"{claimed.run_id}-{claimed.fence}",
+                data=job.data,
+                recipe=job.recipe,
+                adapter=job.out / "adapter",
+                artefacts=job.out / "anchor",
+            ),
+            edits=tuple(edit for edit in edits if edit.instance_id in known),
+            previous=None,
+            out=job.out / f"tail-{moved.head}",
+        )
+
+    def _stage_anchor(self, claimed: Claim, out: Path, result: AnchorResult) -> StagedAnchor:
+        prefix = _prefix(claimed)
+        return StagedAnchor(
+            result,
+            adapter=self._put(out / "adapter", f"{prefix}/adapter"),
+            artefacts=self._put(out / "anchor", f"{prefix}/anchor"),
+        )
+
+    def _stage_answer(self, claimed: Claim, job: InfluenceJob, result: InfluenceResult, solved: int) -> StagedAnswer:
+        prefix = f"{_prefix(claimed)}/{job.out.name}/answer"
+        adapter = self._put(job.out / "adapter", prefix)
+        return StagedAnswer(result, adapter, anchor_id=str(claimed.anchor_id), solved_seq=solved)
+
+    def _put(self, directory: Path, prefix: str) -> StoredTree:
+        manifest = self._blobs.put_tree(directory, prefix)
+        return StoredTree(prefix, {name: {"sha256": e.sha256, "size": e.size} for name, e in manifest.items()})
+
+    def _keep_checkpoint(self, claimed: Claim, staging: Path) -> None:
+        """A rebuild made room: store where it goes on, and queue it behind the answers."""
+        tree = self._put(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
+        with self._store.write() as unit:
+            run = fenced_run(unit, claimed.run_id, claimed.fence)
+            run.checkpoint = tree.prefix
+            hand_back(unit, run, reason="yielded", counts=False)
+
+    def _hand_back(self, claimed: Claim, *, reason: str) -> None:
+        with self._store.write() as unit:
+            hand_back(unit, fenced_run(unit, claimed.run_id, claimed.fence), reason=reason, counts=False)
+
+    def _discard(self, claimed: Claim, result: AnchorResult | InfluenceResult | Yielded | EngineFailure) -> None:
+        """The tail could not be solved on the new anchor: the rebuild is lost, the old anchor stays."""
+        failure = EngineFailure(FailureClass.transient, "tail-unsolved", "The ledger's tail failed on the new anchor.")
+        with self._store.write() as unit:
+            fail(unit, claimed, result if isinstance(result, EngineFailure) else failure)
+
+    def _prefixes_in_use(self) -> set[str]:
+        with self._store.read() as unit:
+            return unit.versions.blob_prefixes()
+
+
+def _prefix(claimed: Claim) -> str:
+    """Where a claim stores what it made: no other claim, not even of the same run, writes there."""
+    return f"runs/{claimed.run_id}/{claimed.fence}"
