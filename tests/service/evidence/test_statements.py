@@ -1,0 +1,172 @@
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from service.domain.adapters import ClaimLevel
+from service.evidence import dsse
+from service.evidence.keys import STATEMENT_TYPE, Signer, jwks, public_keys
+from service.evidence.merkle import merkle_root
+from service.evidence.statements import (
+    CLAIMS,
+    CertificateFacts,
+    ClockFacts,
+    Copy,
+    LedgerFacts,
+    MethodFacts,
+    RemainingCopy,
+    VersionFacts,
+    certificate,
+    commitment,
+    receipt,
+    timestamp,
+)
+
+NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
+HASHES = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"c")]
+
+
+@pytest.fixture
+def facts() -> CertificateFacts:
+    return CertificateFacts(
+        id="cert_2",
+        request_id="req_1",
+        run_id="run_1",
+        client_reference="ticket-7",
+        regulation="gdpr",
+        supersedes="cert_1",
+        final=True,
+        claim_level=ClaimLevel.exact,
+        version=VersionFacts(
+            name="support-bot@v3",
+            digest="sha256:00",
+            files={"adapter_model.safetensors": HASHES[0], "adapter_config.json": HASHES[1]},
+            parent="support-bot@v2",
+            anchor="support-bot@v3",
+            base_model_digest="sha256:11",
+        ),
+        ledger=LedgerFacts(hash_key="h1-00000000", digest=HASHES[2], removed=HASHES[:2], corrected=()),
+        method=MethodFacts(
+            strategy="rebuild",
+            engine_version="0.1.0",
+            seconds={"training": 61.5},
+            measurements={"before": {"forget": 0.1}, "after": {"forget": None}},
+        ),
+        clock=ClockFacts(NOON, NOON + timedelta(days=28), NOON, NOON + timedelta(minutes=2)),
+        remaining_copies=[
+            RemainingCopy(Copy.older_versions, NOON + timedelta(days=1)),
+            RemainingCopy(Copy.backups, None),
+        ],
+    )
+
+
+def predicate(statement: dict[str, object]) -> dict[str, Any]:
+    found = statement["predicate"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_receipt_says_that_and_until_when_and_nothing_about_whom() -> None:
+    statement = receipt(
+        request_id="req_1",
+        received_at=NOON,
+        due_at=NOON + timedelta(days=28),
+        operation_counts={"remove": 2, "correct_response": 1},
+        body_hash=HASHES[0],
+    )
+
+    assert statement == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "req_1", "digest": {"hmacSha256": HASHES[0]}}],
+        "predicateType": "urn:lethe:receipt:v1",
+        "predicate": {
+            "request": "req_1",
+            "received_at": "2025-01-31T12:00:00.000Z",
+            "due_at": "2025-02-28T12:00:00.000Z",
+            "operations": {"remove": 2, "correct_response": 1},
+        },
+    }
+
+
+def test_a_certificates_subjects_are_the_files_of_the_version(facts: CertificateFacts) -> None:
+    statement = certificate(facts)
+
+    assert statement["subject"] == [
+        {"name": "support-bot@v3/adapter_config.json", "digest": {"sha256": HASHES[1]}},
+        {"name": "support-bot@v3/adapter_model.safetensors", "digest": {"sha256": HASHES[0]}},
+    ]
+    with pytest.raises(ValueError, match="files"):
+        certificate(replace(facts, version=replace(facts.version, files={})))
+
+
+def test_a_certificate_counts_what_was_removed_and_commits_to_it(facts: CertificateFacts) -> None:
+    data = predicate(certificate(facts))["data"]
+
+    assert data["hash_key"] == "h1-00000000"
+    assert data["removed"] == {"count": 2, "merkle_root": commitment(HASHES[:2])}
+    assert data["corrected"] == {"count": 0, "merkle_root": hashlib.sha256(b"").hexdigest()}
+
+
+def test_a_commitment_does_not_depend_on_the_order_of_requests() -> None:
+    leaves = sorted(bytes.fromhex(value) for value in HASHES)
+
+    assert commitment(HASHES) == commitment([*reversed(HASHES), HASHES[0]]) == merkle_root(leaves).hex()
+    assert commitment(HASHES) != commitment(HASHES[:2])
+
+
+@pytest.mark.parametrize(("final", "status"), [(True, "final"), (False, "interim")])
+def test_a_certificate_says_whether_it_is_the_last_word(facts: CertificateFacts, final: bool, status: str) -> None:
+    said = predicate(certificate(replace(facts, final=final)))
+
+    assert (said["status"], said["supersedes"]) == (status, "cert_1")
+
+
+@pytest.mark.parametrize("level", ClaimLevel)
+def test_every_claim_level_is_explained_and_none_promises_too_much(facts: CertificateFacts, level: ClaimLevel) -> None:
+    text = json.dumps(certificate(replace(facts, claim_level=level))).lower()
+
+    assert predicate(certificate(replace(facts, claim_level=level)))["claim"] == {
+        "level": level.value,
+        "meaning": CLAIMS[level],
+    }
+    assert not any(word in text for word in ("guarantee", "compliant", "anonymised", "anonymous"))
+
+
+def test_a_certificate_lists_the_copies_that_remain(facts: CertificateFacts) -> None:
+    assert predicate(certificate(facts))["remaining_copies"] == [
+        {"kind": "older_versions", "until": "2025-02-01T12:00:00.000Z"},
+        {"kind": "backups", "until": None},
+    ]
+
+
+def test_a_certificate_says_whether_the_deadline_was_kept(facts: CertificateFacts) -> None:
+    late = replace(facts.clock, completed_at=facts.clock.due_at + timedelta(milliseconds=1))
+    just = replace(facts.clock, completed_at=facts.clock.due_at)
+
+    assert predicate(certificate(replace(facts, clock=late)))["clock"]["within_deadline"] is False
+    assert predicate(certificate(replace(facts, clock=just)))["clock"]["within_deadline"] is True
+
+
+def test_measurements_that_are_not_numbers_cannot_be_signed(facts: CertificateFacts) -> None:
+    broken = replace(facts, method=replace(facts.method, measurements={"retained_kl": float("nan")}))
+
+    with pytest.raises(ValueError, match="JSON"):
+        Signer.generate().envelope(certificate(broken))
+
+
+def test_a_certificate_verifies_offline_with_the_published_keys(facts: CertificateFacts) -> None:
+    signer = Signer.generate()
+    envelope = json.loads(json.dumps(signer.envelope(certificate(facts))))
+
+    payload = dsse.verify(envelope, payload_type=STATEMENT_TYPE, keys=public_keys(jwks([signer.jwk()])))
+
+    assert json.loads(payload) == certificate(facts)
+
+
+def test_moments_are_written_in_utc_and_need_a_time_zone() -> None:
+    assert timestamp(datetime(2025, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == "2024-12-31T23:00:00.000Z"
+    with pytest.raises(ValueError, match="time zone"):
+        timestamp(datetime(2025, 1, 1))  # noqa: DTZ001
