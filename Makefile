@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP := $(BIN)/pip --disable-pip-version-check -qq
 OPENAPI := tests/contracts/openapi.json
 
 help: ## Show this list
@@ -69,7 +69,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 $(INSTALLED): requirements-dev.lock
 	@test -n "$(PYTHON)" || { echo "Lethe needs Python 3.11 or newer with venv; none was found on PATH." \
 		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
-	@echo "setting up $(VENV) with $(PYTHON) …"
+	@echo "setting up $(VENV) with $(PYTHON), which takes about a minute …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@$(PIP) install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH_VERSION)
