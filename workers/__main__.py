@@ -11,6 +11,7 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from service.evidence.master_key import load_master_key
 from service.flows.vault import open_vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -24,14 +25,12 @@ log = logging.getLogger(__name__)
 class Worker(SimpleWorker):
     """RQ's in-process worker, whose stop signals end the present run instead of waiting for it."""
 
-    def __init__(self, *args: object, supervisor: Supervisor, **options: object) -> None:
-        super().__init__(*args, **options)
-        self._supervisor = supervisor
+    supervisor: Supervisor
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Hand the run back, then stop: another worker goes on within moments."""
-        self._supervisor.stopping = True
-        super().request_stop(signum, frame)
+        self.supervisor.stopping = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """A second signal adds nothing: the first one already ends the run at once."""
@@ -42,18 +41,16 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s worker %(message)s")
     logging.getLogger("rq").setLevel(logging.WARNING)
     store = Store(settings.database_url)
-    vault = open_vault(store, settings.master_key_bytes())
+    vault = open_vault(store, load_master_key(settings.master_key and settings.master_key.get_secret_value(), settings.home))
     name = f"{socket.gethostname()}-{os.getpid()}"
     supervisor = Supervisor(settings, store, vault, Blobs(settings.blob_url), name=name)
     jobs.serve_with(supervisor)
     connection = Redis.from_url(settings.redis_url)
     queue = Queue(settings.worker_pool, connection=connection, serializer=JSONSerializer)
-    worker = Worker(
-        [queue], name=name, connection=connection, serializer=JSONSerializer, supervisor=supervisor,
-        log_job_description=False,
-    )  # fmt: skip
+    worker = Worker([queue], name=name, connection=connection, serializer=JSONSerializer, log_job_description=False)
+    worker.supervisor = supervisor
     stop = threading.Event()
-    presence = threading.Thread(target=_show_presence, args=(store, settings, name, stop), daemon=True)
+    presence = threading.Thread(target=_show_presence, args=(store, settings, supervisor, name, stop), daemon=True)
     presence.start()
     try:
         worker.work(logging_level=settings.log_level)
@@ -65,12 +62,16 @@ def main() -> None:
             unit.runs.forget_worker(name)
 
 
-def _show_presence(store: Store, settings: Settings, name: str, stop: threading.Event) -> None:
-    """Keep the workers table current, so that requests can say what they wait for."""
+def _show_presence(
+    store: Store, settings: Settings, supervisor: Supervisor, name: str, stop: threading.Event
+) -> None:
+    """Keep the workers table current, so that requests can say what they wait for, and the disk free of
+    trees that were deleted from the blob store: they may hold what was erased."""
     while True:
         try:
             with store.write() as unit:
                 unit.runs.seen_worker(name, settings.worker_pool, None, unit.now)
+            supervisor.cache.sweep()
         except Exception:  # noqa: BLE001 - presence is a courtesy; the lease decides
             log.warning("could not note this worker's presence")
         if stop.wait(settings.heartbeat_s):

@@ -5,6 +5,7 @@ the worker. RQ's timeouts, retries and callbacks are not used: the database deci
 """
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
-from workers.cache import BlobCache
+from service.store.local_cache import LocalCache
 from workers.engine_process import EngineProcess
 from workers.lease import Lease
 from workers.meter import ProgressMeter
@@ -52,8 +53,8 @@ class Supervisor:
     def __init__(self, settings: Settings, store: Store, vault: Vault, blobs: Blobs, *, name: str) -> None:
         self._settings, self._store, self._vault, self._blobs = settings, store, vault, blobs
         self._name = name
-        self._cache = BlobCache(blobs, settings.home / "cache")
-        self._engine = EngineProcess(settings.child_environment())
+        self.cache = LocalCache(settings.home / "cache", blobs)
+        self._engine = EngineProcess({**os.environ, **settings.environment()})
         self.stopping = False
 
     @property
@@ -76,9 +77,11 @@ class Supervisor:
             log.warning("run %s: the lease was lost", run_id)
         except Stopping:
             self._hand_back(claimed, reason="worker-stopped")
+        except Exception as error:  # noqa: BLE001 - the run's boundary: whatever escapes costs this attempt only
+            log.exception("run %s failed", run_id)
+            self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))
         finally:
             shutil.rmtree(staging.parent, ignore_errors=True)
-            self._cache.evict_unused(self._prefixes_in_use())
 
     def close(self) -> None:
         """End the child."""
@@ -86,12 +89,11 @@ class Supervisor:
 
     def _carry_out(self, claimed: Claim, staging: Path, lease: Lease) -> None:
         with self._store.read() as unit:
-            job = assemble(unit, self._vault, claimed, materialise=self._cache.directory, out=staging)
+            job = assemble(unit, self._vault, claimed, materialise=self.cache.materialise, out=staging)
             frozen = fenced_run(unit, claimed.run_id, claimed.fence).frozen_seq or 0
         result = self._compute(claimed, job, lease)
         if isinstance(result, EngineFailure):
-            with self._store.write() as unit:
-                fail(unit, claimed, result)
+            self._fail(claimed, result)
         elif isinstance(result, Yielded):
             self._keep_checkpoint(claimed, staging)
         elif isinstance(result, InfluenceResult):
@@ -188,8 +190,7 @@ class Supervisor:
         return StagedAnswer(result, adapter, anchor_id=str(claimed.anchor_id), solved_seq=solved)
 
     def _put(self, directory: Path, prefix: str) -> StoredTree:
-        manifest = self._blobs.put_tree(directory, prefix)
-        return StoredTree(prefix, {name: {"sha256": e.sha256, "size": e.size} for name, e in manifest.items()})
+        return StoredTree(prefix, self._blobs.put_tree(directory, prefix))
 
     def _keep_checkpoint(self, claimed: Claim, staging: Path) -> None:
         """A rebuild made room: store where it goes on, and queue it behind the answers."""
@@ -203,15 +204,15 @@ class Supervisor:
         with self._store.write() as unit:
             hand_back(unit, fenced_run(unit, claimed.run_id, claimed.fence), reason=reason, counts=False)
 
+    def _fail(self, claimed: Claim, failure: EngineFailure) -> None:
+        with self._store.write() as unit:
+            fail(unit, claimed, failure)
+
     def _discard(self, claimed: Claim, result: AnchorResult | InfluenceResult | Yielded | EngineFailure) -> None:
         """The tail could not be solved on the new anchor: the rebuild is lost, the old anchor stays."""
         failure = EngineFailure(FailureClass.transient, "tail-unsolved", "The ledger's tail failed on the new anchor.")
-        with self._store.write() as unit:
-            fail(unit, claimed, result if isinstance(result, EngineFailure) else failure)
+        self._fail(claimed, result if isinstance(result, EngineFailure) else failure)
 
-    def _prefixes_in_use(self) -> set[str]:
-        with self._store.read() as unit:
-            return unit.versions.blob_prefixes()
 
 
 def _prefix(claimed: Claim) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 
 from service.domain.ids import new_id
@@ -10,14 +9,15 @@ from service.domain.states import VersionState
 from service.flows.staged import StoredTree
 from service.flows.strategy import policy_of
 from service.store.database import Unit
+from service.store.digests import Manifest
 from service.store.tables import Alias, Line, Version
 
 PRODUCTION = "production"
 
 
-def digest_of(files: Mapping[str, Mapping[str, object]]) -> str:
+def digest_of(files: Manifest) -> str:
     """The content address of a version: SHA-256 over its sorted file names and digests."""
-    listing = sorted((name, str(entry["sha256"])) for name, entry in files.items())
+    listing = sorted((name, entry["sha256"]) for name, entry in files.items())
     return "sha256:" + hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 

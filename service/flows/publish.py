@@ -206,7 +206,7 @@ def _conclude(
     else:
         failure = {
             "code": "claim-out-of-reach",
-            "detail": "The line cannot be rebuilt to reach the policy's claim level.",
+            "detail": "Only a rebuild reaches the policy's claim level.",
         }
         move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
 

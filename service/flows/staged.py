@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from service.domain.engine import AnchorResult, InfluenceResult
+from service.store.digests import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class StoredTree:
     """A blob prefix and its manifest: relative path to `{sha256, size}`."""
 
     prefix: str
-    files: Mapping[str, Mapping[str, object]]
+    files: Manifest
 
 
 @dataclass(frozen=True, slots=True)

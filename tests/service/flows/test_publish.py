@@ -1,0 +1,200 @@
+"""Publishing: everything appears together, once, and only from the newest claim."""
+
+import pytest
+
+from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.errors import Fenced
+from service.domain.runs import Lane
+from service.domain.states import Outcome, RequestState, TargetState, VersionState
+from service.flows.assemble import run_edits
+from service.flows.compact import rebuild_now
+from service.flows.publish import publish_answer
+from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
+
+
+class TestAnswer:
+    def test_a_removal_becomes_the_next_version_and_moves_the_alias(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove_subject(" PERSON 1 "))
+        house.serve(line)
+        assert house.request(request).state is RequestState.succeeded
+        assert house.request(request).outcome is Outcome.done
+        with house.store.read() as unit:
+            versions = unit.versions.of_line(line)
+            production = unit.lines.alias(line, "production")
+            assert [v.state for v in versions] == [VersionState.ready, VersionState.ready]
+            assert production is not None and production.version_id == versions[1].id
+            assert versions[0].withdraw_at is not None and versions[1].withdraw_at is None
+            assert [(e.seq, e.instance_id) for e in unit.ledger.of_line(line)] == [(1, "p1-0"), (2, "p1-1")]
+            (target,) = unit.targets.of_request(request)
+            assert (target.claim_level, target.version_id) == (ClaimLevel.measured, versions[1].id)
+            (certificate,) = unit.requests.certificates(request)
+            assert not certificate.final
+
+    def test_pending_requests_coalesce_into_one_version(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        requests = [house.submit(remove(f"p{number}-0")) for number in range(3)]
+        house.serve(line)
+        assert {house.request(request).state for request in requests} == {RequestState.succeeded}
+        with house.store.read() as unit:
+            assert len(unit.versions.of_line(line)) == 2
+
+    def test_every_run_solves_the_whole_ledger_since_the_anchor(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        house.submit(correct("p1-0", "Something else."), ask_otherwise("p2-0", "Another question?"))
+        claimed = house.claim_queued(line)
+        with house.store.read() as unit:
+            edits = run_edits(unit, house.vault, claimed)
+        assert [edit.instance_id for edit in edits] == ["p0-0", "p1-0", "p2-0"]
+        assert edits[0].new is None
+        assert edits[1].new is not None and edits[1].new.completion == "Something else."
+        assert edits[2].new is not None and edits[2].new.prompt == "Another question?"
+
+    def test_a_stale_claim_changes_nothing(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        stale = house.claim_queued(line)
+        with house.store.write() as unit:
+            run = unit.runs.lock(stale.run_id)
+            assert run is not None
+            run.fence += 1
+        with pytest.raises(Fenced), house.store.write() as unit:
+            publish_answer(unit, house.vault, stale, house.staged_answer(stale))
+        with house.store.read() as unit:
+            assert len(unit.versions.of_line(line)) == 1
+            assert not unit.ledger.of_line(line)
+
+    def test_publishing_twice_is_refused(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        claimed = house.serve(line)
+        with pytest.raises(Fenced):
+            house.answer(claimed)
+
+    def test_a_measured_failure_goes_to_rebuild_and_publishes_nothing(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        house.serve(line, passed=False)
+        assert house.request(request).state is RequestState.queued
+        assert house.queued_run(line, Lane.compact) is not None
+        with house.store.read() as unit:
+            assert len(unit.versions.of_line(line)) == 1
+
+    def test_a_measured_failure_without_recipe_needs_attention(self, house: House) -> None:
+        line = house.line("bot", people(6), recipe=None)
+        request = house.submit(remove("p0-0"))
+        house.serve(line, passed=False)
+        assert house.request(request).state is RequestState.needs_attention
+        assert house.targets(request)[0].failure is not None
+
+    def test_an_inconclusive_measurement_publishes_and_waits_for_the_rebuild(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        house.serve(line, passed=None)
+        assert house.request(request).state is RequestState.awaiting_rebuild
+        assert house.targets(request)[0].claim_level is ClaimLevel.inconclusive
+
+    def test_requests_that_arrive_during_a_run_get_their_own(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        first = house.submit(remove("p0-0"))
+        claimed = house.claim_queued(line)
+        second = house.submit(remove("p1-0"))
+        house.answer(claimed)
+        assert house.request(first).state is RequestState.succeeded
+        assert house.request(second).state is RequestState.queued
+        house.serve(line)
+        assert house.request(second).state is RequestState.succeeded
+
+
+class TestRebuild:
+    def test_a_rebuild_makes_every_covered_request_exact_and_shreds_its_texts(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove_subject("Person 1"), correct("p2-0", "Put right."))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+        assert house.targets(request)[0].claim_level is ClaimLevel.exact
+        with house.store.read() as unit:
+            final, interim = unit.requests.certificates(request)
+            assert final.final and final.supersedes == interim.id and final.claim_level is ClaimLevel.exact
+            rows = unit.datasets.some(unit.versions.of_line(line)[0].dataset_id, ["p1-0", "p1-1", "p2-0", "p3-0"])
+            keys = {i: unit.texts.get(row.text_id).wrapped_key is not None for i, row in rows.items()}
+            assert keys == {"p1-0": False, "p1-1": False, "p2-0": False, "p3-0": True}
+            assert all(unit.texts.get(op.text_id).wrapped_key is None for op in unit.requests.operations(request))
+            correction = next(e for e in unit.ledger.of_line(line) if e.instance_id == "p2-0")
+            assert unit.texts.get(str(correction.text_id)).wrapped_key is not None
+
+    def test_a_row_another_line_is_trained_on_keeps_its_key(self, house: House) -> None:
+        dataset = house.dataset(people(6))
+        line = house.line("bot", dataset)
+        house.line("twin", dataset)
+        house.submit(remove("p0-0"), adapters=["bot"], strategy=Strategy.rebuild)
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        with house.store.read() as unit:
+            row = unit.datasets.some(dataset, ["p0-0"])["p0-0"]
+            assert unit.texts.get(row.text_id).wrapped_key is not None
+
+    def test_a_rebuild_asked_for_directly_answers_its_members_exactly(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"), strategy=Strategy.rebuild)
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        assert house.request(request).state is RequestState.succeeded
+        assert house.targets(request)[0].claim_level is ClaimLevel.exact
+
+    def test_answers_published_meanwhile_must_be_solved_on_the_new_anchor_first(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        early = house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        rebuild = house.claim_queued(line, Lane.compact)
+        late = house.submit(remove("p1-0"))
+        house.serve(line)
+        moved = house.rebuild(rebuild)
+        assert moved is not None and moved.head == 2
+        assert house.rebuild(rebuild, house.staged_answer(rebuild, solved=2)) is None
+        assert house.targets(early)[0].claim_level is ClaimLevel.exact
+        assert house.targets(late)[0].claim_level is ClaimLevel.measured
+        with house.store.read() as unit:
+            states = [version.state for version in unit.versions.of_line(line)]
+            assert states[-2:] == [VersionState.quarantined, VersionState.ready]
+            (tail,) = [entry for entry in unit.ledger.of_line(line) if entry.baked_id is None]
+            assert tail.instance_id == "p1-0"
+
+    def test_an_answer_solved_from_the_old_anchor_is_refused_after_the_rebuild(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        rebuild = house.claim_queued(line, Lane.compact)
+        house.submit(remove("p1-0"))
+        late = house.claim_queued(line)
+        assert house.rebuild(rebuild) is None
+        with pytest.raises(Fenced):
+            house.answer(late)
+
+    def test_emptying_a_line_retires_it(self, house: House) -> None:
+        line = house.line("bot", people(2), max_share=1.0)
+        request = house.submit(remove_subject("Person 0"), remove_subject("Person 1"))
+        run_id = house.queued_run(line, Lane.compact)
+        assert run_id is not None and house.claim(run_id) is None
+        assert house.request(request).state is RequestState.succeeded
+        with house.store.read() as unit:
+            assert unit.lines.get(line).retired_at is not None
+            assert {version.state for version in unit.versions.of_line(line)} == {VersionState.withdrawn}
+
+
+class TestStates:
+    def test_complete_at_exact_waits_for_the_rebuild(self, house: House) -> None:
+        line = house.line("bot", people(6), complete_at="E")
+        request = house.submit(remove("p0-0"))
+        house.serve(line)
+        assert house.targets(request)[0].state is TargetState.awaiting_rebuild
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        assert house.request(request).state is RequestState.succeeded

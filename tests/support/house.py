@@ -1,0 +1,191 @@
+"""Drive the flows without a device: the test plays the worker and decides what was measured."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from service.domain.adapters import BaseModelRef, Policy, Recipe, TrainingFormat
+from service.domain.engine import AnchorResult, Capability, InfluenceResult, Losses
+from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
+from service.domain.runs import Lane, RunKind
+from service.flows import ingest
+from service.flows.add_version import VersionSource, add_version
+from service.flows.claim import Claim, claim
+from service.flows.lines import create_line
+from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
+from service.flows.staged import StagedAnchor, StagedAnswer, StoredTree
+from service.flows.submit import Submission, submit
+from service.flows.vault import Vault
+from service.store.blobs import Blobs
+from service.store.database import Store
+from service.store.tables import Target, UnlearningRequest
+
+ACTOR = "key_test"
+RECIPE = Recipe(epochs=2, batch_size=2, learning_rate=1e-3)
+LEASE_S = 60.0
+
+
+def person(number: int, facts: int = 2) -> list[dict[str, object]]:
+    """Dataset lines about one fictitious person."""
+    return [
+        {
+            "id": f"p{number}-{fact}",
+            "subject": f"Person {number}",
+            "prompt": f"Fact {fact} of person {number}?",
+            "completion": f"Answer {number}-{fact}.",
+        }
+        for fact in range(facts)
+    ]
+
+
+def people(count: int, facts: int = 2) -> list[dict[str, object]]:
+    return [row for number in range(count) for row in person(number, facts)]
+
+
+def remove(*instance_ids: str) -> Remove:
+    return Remove(type="remove", select=Selection(instance_ids=instance_ids))
+
+
+def remove_subject(subject: str) -> Remove:
+    return Remove(type="remove", select=Selection(subject=subject))
+
+
+def correct(instance_id: str, completion: str) -> CorrectResponse:
+    return CorrectResponse(type="correct_response", instance_id=instance_id, completion=completion)
+
+
+def ask_otherwise(instance_id: str, prompt: str) -> ModifyQuery:
+    return ModifyQuery(type="modify_query", instance_id=instance_id, prompt=prompt)
+
+
+def anchor_result(seconds: float = 100.0) -> AnchorResult:
+    return AnchorResult(
+        base_digest="sha256:base",
+        before=Losses(None, None, 3.0, 3.0),
+        after=Losses(None, None, 0.1, 1.0),
+        capabilities=(Capability("influence", True), Capability("rebuild", True)),
+        seconds={"training": seconds, "preparing": seconds / 2},
+        peak_bytes=1,
+    )
+
+
+def influence_result(passed: bool | None = True) -> InfluenceResult:
+    return InfluenceResult(
+        before=Losses(0.1, None, 0.1, 1.0),
+        after=Losses(0.9, None, 0.1, 1.0),
+        retained_kl=0.001,
+        step_scale=1.0,
+        solver_residual=1e-9,
+        passed=passed,
+        reasons=(),
+        seconds={"solving": 1.0},
+        peak_bytes=1,
+    )
+
+
+@dataclass
+class House:
+    """A deployment without processes."""
+
+    store: Store
+    vault: Vault
+    blobs: Blobs
+    directory: Path
+
+    def dataset(self, rows: Sequence[dict[str, object]]) -> str:
+        sealed = ingest.read(self.vault, [json.dumps(row).encode() for row in rows])
+        with self.store.write() as unit:
+            return ingest.record(unit, sealed, name=None, actor=ACTOR).id
+
+    def line(
+        self,
+        name: str,
+        rows: Sequence[dict[str, object]] | str,
+        *,
+        recipe: Recipe | None = RECIPE,
+        seconds: float = 100.0,
+        holdout: bool = True,
+        **policy: object,
+    ) -> str:
+        """A line whose v1 is ready; returns its id. Without a recipe it is imported."""
+        policy = {"default_strategy": "influence", "influence_share": 0.5, "max_share": 0.6, **policy}
+        dataset = rows if isinstance(rows, str) else self.dataset(rows)
+        held = self.dataset(person(999)) if holdout else None
+        with self.store.write() as unit:
+            line = create_line(unit, name, BaseModelRef(path="/base"), Policy.model_validate(policy), actor=ACTOR)
+        self.train(name, dataset, holdout=held, recipe=recipe, seconds=seconds)
+        return line.id
+
+    def train(
+        self, name: str, dataset: str, *, holdout: str | None = None, recipe: Recipe | None = RECIPE, seconds: float = 1
+    ) -> None:
+        kind = RunKind.train if recipe else RunKind.import_
+        source = VersionSource(kind, dataset, holdout, recipe, TrainingFormat())
+        with self.store.write() as unit:
+            version = add_version(unit, name, source, actor=ACTOR)
+            run_id = str(version.run_id)
+        claimed = self.claim(run_id)
+        assert claimed is not None
+        with self.store.write() as unit:
+            publish_first_anchor(unit, self.vault, claimed, self.staged_anchor(seconds))
+
+    def submit(self, *operations: Operation, adapters: Sequence[str] | None = None, **fields: object) -> str:
+        command = Submission(operations=operations, adapters=None if adapters is None else tuple(adapters), **fields)  # type: ignore[arg-type]
+        with self.store.write() as unit:
+            return submit(unit, self.vault, command, actor=ACTOR, body_hash="0").id
+
+    def queued_run(self, line_id: str, lane: Lane = Lane.answer) -> str | None:
+        with self.store.read() as unit:
+            run = unit.runs.queued(line_id, lane)
+            return None if run is None else run.id
+
+    def claim(self, run_id: str, *, worker: str = "worker-1") -> Claim | None:
+        with self.store.write() as unit:
+            return claim(unit, run_id, worker=worker, lease_s=LEASE_S)
+
+    def claim_queued(self, line_id: str, lane: Lane = Lane.answer) -> Claim:
+        run_id = self.queued_run(line_id, lane)
+        assert run_id is not None, "no run is queued"
+        claimed = self.claim(run_id)
+        assert claimed is not None, "the run was not claimable"
+        return claimed
+
+    def answer(self, claimed: Claim, *, passed: bool | None = True) -> None:
+        with self.store.write() as unit:
+            publish_answer(unit, self.vault, claimed, self.staged_answer(claimed, passed=passed))
+
+    def serve(self, line_id: str, *, passed: bool | None = True) -> Claim:
+        """Claim and publish the queued influence run of a line."""
+        claimed = self.claim_queued(line_id)
+        self.answer(claimed, passed=passed)
+        return claimed
+
+    def rebuild(self, claimed: Claim, answer: StagedAnswer | None = None) -> TailMoved | None:
+        with self.store.write() as unit:
+            return publish_rebuild(unit, self.vault, claimed, self.staged_anchor(), answer)
+
+    def tree(self) -> StoredTree:
+        source = self.directory / uuid4().hex
+        source.mkdir(parents=True)
+        (source / "adapter_config.json").write_text("{}")
+        (source / "adapter_model.safetensors").write_bytes(uuid4().bytes)
+        prefix = f"runs/{source.name}"
+        return StoredTree(prefix, self.blobs.put_tree(source, prefix))
+
+    def staged_anchor(self, seconds: float = 100.0) -> StagedAnchor:
+        return StagedAnchor(anchor_result(seconds), self.tree(), self.tree())
+
+    def staged_answer(self, claimed: Claim, *, passed: bool | None = True, solved: int = 0) -> StagedAnswer:
+        return StagedAnswer(influence_result(passed), self.tree(), str(claimed.anchor_id), solved)
+
+    def request(self, request_id: str) -> UnlearningRequest:
+        with self.store.read() as unit:
+            request = unit.requests.get(request_id)
+            assert request is not None
+            return request
+
+    def targets(self, request_id: str) -> Sequence[Target]:
+        with self.store.read() as unit:
+            return unit.targets.of_request(request_id)
