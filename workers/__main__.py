@@ -11,8 +11,7 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
-from service.evidence.master_key import load_master_key
-from service.flows.vault import open_vault
+from service.flows.vault import vault_of
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
@@ -41,7 +40,9 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s worker %(message)s")
     logging.getLogger("rq").setLevel(logging.WARNING)
     store = Store(settings.database_url)
-    vault = open_vault(store, load_master_key(settings.master_key and settings.master_key.get_secret_value(), settings.home))
+    vault = open_vault(
+        store, load_master_key(settings.master_key and settings.master_key.get_secret_value(), settings.home)
+    )
     name = f"{socket.gethostname()}-{os.getpid()}"
     supervisor = Supervisor(settings, store, vault, Blobs(settings.blob_url), name=name)
     jobs.serve_with(supervisor)
@@ -62,9 +63,7 @@ def main() -> None:
             unit.runs.forget_worker(name)
 
 
-def _show_presence(
-    store: Store, settings: Settings, supervisor: Supervisor, name: str, stop: threading.Event
-) -> None:
+def _show_presence(store: Store, settings: Settings, supervisor: Supervisor, name: str, stop: threading.Event) -> None:
     """Keep the workers table current, so that requests can say what they wait for, and the disk free of
     trees that were deleted from the blob store: they may hold what was erased."""
     while True:

@@ -24,8 +24,8 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
     line = unit.lines.get(claim.line_id)
     if claim.kind in (RunKind.train, RunKind.import_):
         run = unit.runs.get(claim.run_id)
-        assert run is not None and run.version_id is not None, "training runs carry their version"
-        return _first_anchor(unit, vault, line, unit.versions.get(run.version_id), materialise, out)
+        assert run is not None, "claims refer to existing runs"
+        return _first_anchor(unit, vault, line, unit.versions.get(str(run.version_id)), materialise, out)
     anchor = unit.versions.get(str(claim.anchor_id))
     edits = run_edits(unit, vault, claim)
     if claim.kind is RunKind.influence:
@@ -48,7 +48,7 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             trusted=True,
         )
     run = unit.runs.get(claim.run_id)
-    assert run is not None and anchor.recipe is not None, "only lines with a recipe are rebuilt"
+    assert run is not None, "claims refer to existing runs"
     return TrainJob(
         data=data,
         recipe=Recipe.model_validate(anchor.recipe),

@@ -26,7 +26,8 @@ def certify(
 ) -> Certificate:
     """Sign and record. A final certificate supersedes the interim one of the same target."""
     request = unit.requests.get(target.request_id)
-    assert request is not None and target.claim_level is not None, "only answered targets are certified"
+    assert request is not None, "targets refer to existing requests"
+    assert target.claim_level is not None, "only answered targets are certified"
     previous = unit.requests.newest_certificate(target.id)
     row = Certificate(
         id=new_id("cert"),

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from service.domain.errors import Forbidden, IllegalTransition, InvalidInput
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState, TargetState
+from service.flows.enqueue import enqueue_target
 from service.flows.fail import hand_back
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
-from service.flows.submit import enqueue_target
 from service.store.database import Unit
 from service.store.tables import UnlearningRequest
 

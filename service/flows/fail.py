@@ -9,12 +9,12 @@ from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind, lane_of
 from service.domain.states import RunState, TargetState
 from service.flows.claim import MAX_ATTEMPTS, Claim
+from service.flows.enqueue import wake
 from service.flows.fence import fenced_run
 from service.flows.new_version import reject
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnswer
 from service.flows.strategy import can_rebuild
-from service.flows.submit import enqueue_target
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
@@ -50,8 +50,7 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None
     move_targets(unit, members, TargetState.queued)
     for target in members:
         target.run_id = None
-    if run.state is RunState.queued:
-        unit.runs.hint(run.id, run.pool, unit.now)
+    wake(unit, line)
     unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
     unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)
 
@@ -66,15 +65,15 @@ def give_up(unit: Unit, run: Run, failure: dict[str, object]) -> None:
     unit.emit("run.failed", adapter=line.name, run_id=run.id, kind=run.kind, code=failure["code"])
     if len(members) > 1:
         _bisect(unit, members)
-        return
-    if members and run.kind is RunKind.influence and _rebuild_may_help(unit, line, failure):
+    elif members and run.kind is RunKind.influence and _rebuild_may_help(unit, line, failure):
         _to_rebuild(unit, members)
-        return
-    move_targets(unit, members, TargetState.needs_attention, failure=failure)
+    else:
+        move_targets(unit, members, TargetState.needs_attention, failure=failure)
     if lane_of(run.kind) is Lane.compact and line.rebuild_due_at is not None:
         line.rebuild_due_at = unit.now + COMPACT_AGAIN
     if run.version_id is not None:
         _reject_version(unit, line, run, failure)
+    wake(unit, line)
 
 
 def escalate(unit: Unit, line: Line, run: Run, members: Sequence[Target], staged: StagedAnswer) -> None:
@@ -95,7 +94,6 @@ def _bisect(unit: Unit, members: Sequence[Target]) -> None:
         batch = new_id("tgt")
         for target in part:
             target.batch, target.run_id = batch, None
-    enqueue_target(unit, members[0])
 
 
 def _rebuild_may_help(unit: Unit, line: Line, failure: dict[str, object]) -> bool:
@@ -112,7 +110,6 @@ def _to_rebuild(unit: Unit, members: Sequence[Target]) -> None:
         move_targets(unit, members, TargetState.queued)
     for target in members:
         target.strategy, target.run_id = Strategy.rebuild, None
-        enqueue_target(unit, target)
 
 
 def _reject_version(unit: Unit, line: Line, run: Run, failure: dict[str, object]) -> None:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from service.domain.adapters import ClaimLevel, reaches
 from service.domain.errors import Fenced
 from service.domain.ids import new_id
-from service.domain.runs import Lane, RunKind
+from service.domain.runs import RunKind
 from service.domain.states import RunState, TargetState, VersionState
 from service.flows.certify import certify
 from service.flows.claim import Claim
+from service.flows.enqueue import wake
 from service.flows.erase import erased_by, suppress
 from service.flows.fail import escalate
 from service.flows.fence import fenced_run
@@ -22,7 +23,6 @@ from service.flows.new_version import put_into_service, reject, store_adapter, s
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
 from service.flows.strategy import can_rebuild, policy_of
-from service.flows.submit import enqueue_target
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Run, Target, TargetEdit, Version
@@ -250,16 +250,4 @@ def _finish(unit: Unit, line: Line, run: Run, seconds: object) -> None:
     run.seconds = dict(seconds) if isinstance(seconds, dict) else {}
     run.stage, run.progress, run.failure = None, 1.0, None
     unit.emit("run.succeeded", adapter=line.name, run_id=run.id, kind=run.kind)
-    unit.session.flush()
-    rehint(unit, line)
-
-
-def rehint(unit: Unit, line: Line) -> None:
-    """Work that came in while a run held the lane: queue it, and tell a worker again of what is queued."""
-    for wants_rebuild in (False, True):
-        for target in unit.targets.waiting(line.id, rebuild=wants_rebuild)[:1]:
-            enqueue_target(unit, target)
-    for lane in Lane:
-        queued = unit.runs.queued(line.id, lane)
-        if queued is not None:
-            unit.runs.hint(queued.id, queued.pool, unit.now)
+    wake(unit, line)

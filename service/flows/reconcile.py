@@ -7,8 +7,8 @@ from service.domain.runs import Lane
 from service.domain.states import VersionState
 from service.flows.claim import MAX_ATTEMPTS
 from service.flows.compact import compact_due
+from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
-from service.flows.submit import enqueue_target
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
 from service.store.database import Store, Unit

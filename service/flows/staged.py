@@ -1,6 +1,5 @@
 """What a worker hands in to be published: blobs already stored, and what the engine measured."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from service.domain.engine import AnchorResult, InfluenceResult

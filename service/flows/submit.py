@@ -10,10 +10,10 @@ from service.domain.clocks import due_at
 from service.domain.errors import Conflict
 from service.domain.ids import new_id
 from service.domain.operations import Operation, Remove
-from service.domain.runs import RunKind
 from service.domain.states import Outcome, RequestState, TargetState, request_state
 from service.evidence.statements import receipt
 from service.flows import texts
+from service.flows.enqueue import enqueue_target
 from service.flows.match import LineMatch, match
 from service.flows.strategy import choose, policy_of
 from service.flows.token_budget import check_tokens
@@ -70,7 +70,7 @@ def _check_reference(unit: Unit, reference: str | None) -> None:
 
 def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_hash: str) -> UnlearningRequest:
     received = command.received_at or unit.now
-    counts = dict(Counter(operation.type for operation in command.operations))
+    counts: dict[str, int] = dict(Counter(operation.type for operation in command.operations))
     request = UnlearningRequest(
         id=new_id("req"),
         state=RequestState.received,
@@ -142,13 +142,6 @@ def _edits(unit: Unit, vault: Vault, target_id: str, found: LineMatch) -> list[d
         }
         for instance_id, new in sorted(found.edits.items())
     ]
-
-
-def enqueue_target(unit: Unit, target: Target) -> None:
-    """Make sure that a run of the target's lane is queued on its line."""
-    line = unit.lines.get(target.line_id)
-    kind = RunKind.rebuild if target.strategy is Strategy.rebuild else RunKind.influence
-    unit.runs.enqueue(line.id, kind, pool=line.pool, now=unit.now)
 
 
 def _settle(unit: Unit, request: UnlearningRequest, targets: Sequence[Target], *, unindexed: Sequence[str]) -> None:

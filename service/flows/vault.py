@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from service.evidence.hashing import KeyedHash
 from service.evidence.keys import Signer
+from service.evidence.master_key import load_master_key
 from service.evidence.sealing import Sealer
+from service.settings import Settings
 from service.store.database import Store
 from service.store.tables import SigningKey
 
@@ -16,6 +18,16 @@ class Vault:
     sealer: Sealer
     hashes: KeyedHash
     signer: Signer
+
+
+def vault_of(store: Store, settings: Settings) -> Vault:
+    """The vault of the deployment these settings describe.
+
+    Raises:
+        InvalidInput: the master key is malformed.
+    """
+    secret = settings.master_key.get_secret_value() if settings.master_key else None
+    return open_vault(store, load_master_key(secret, settings.home))
 
 
 def open_vault(store: Store, master_key: bytes) -> Vault:

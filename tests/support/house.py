@@ -119,7 +119,13 @@ class House:
         return line.id
 
     def train(
-        self, name: str, dataset: str, *, holdout: str | None = None, recipe: Recipe | None = RECIPE, seconds: float = 1
+        self,
+        name: str,
+        dataset: str,
+        *,
+        holdout: str | None = None,
+        recipe: Recipe | None = RECIPE,
+        seconds: float = 1,
     ) -> None:
         kind = RunKind.train if recipe else RunKind.import_
         source = VersionSource(kind, dataset, holdout, recipe, TrainingFormat())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -22,14 +22,11 @@ class Repository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def page(
-        self, query: Select[Row], key: InstrumentedAttribute[str], *, after: str | None, limit: int
-    ) -> Page[Row]:
+    def page(self, query: Select[Row], key: InstrumentedAttribute[str], *, after: str | None, limit: int) -> Page[Row]:
         """One keyset page, newest first: typed ids sort by creation time."""
         if after is not None:
             query = query.where(key < after)
-        # SQLAlchemy types a single-entity select by its entity here and by a tuple of it there.
-        rows = cast(Sequence[Row], self.session.scalars(query.order_by(key.desc()).limit(limit + 1)).all())
+        rows = self.session.scalars(query.order_by(key.desc()).limit(limit + 1)).all()
         more = len(rows) > limit
         items = rows[:limit]
         last: Any = items[-1] if more else None

@@ -1,0 +1,136 @@
+"""Repairs: what dies or gets lost is found by the reconciler, and only by it."""
+
+from datetime import timedelta
+
+from service.domain.engine import EngineFailure, FailureClass
+from service.domain.runs import Lane
+from service.domain.states import RequestState, RunState, VersionState
+from service.flows.alias import set_alias
+from service.flows.claim import MAX_ATTEMPTS, Claim
+from service.flows.compact import rebuild_now
+from service.flows.fail import fail
+from service.flows.reconcile import Repairs, reconcile
+from tests.support.house import ACTOR, House, people, remove
+
+
+def expire(house: House, claimed: Claim) -> None:
+    """The worker falls silent."""
+    with house.store.write() as unit:
+        run = unit.runs.lock(claimed.run_id)
+        assert run is not None
+        run.lease_until = unit.now - timedelta(seconds=1)
+
+
+def repair(house: House, **options: float) -> Repairs:
+    return reconcile(house.store, house.blobs, **options)
+
+
+class TestLostWorker:
+    def test_another_worker_goes_on(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        expire(house, house.claim_queued(line))
+        assert repair(house).expired_leases == 1
+        house.serve(line)
+        assert house.request(request).state is RequestState.succeeded
+
+    def test_the_last_attempt_is_a_persons_business(self, house: House) -> None:
+        line = house.line("bot", people(6), recipe=None)
+        request = house.submit(remove("p0-0"))
+        for _ in range(MAX_ATTEMPTS):
+            expire(house, house.claim_queued(line))
+            repair(house)
+        row = house.request(request)
+        assert row.state is RequestState.needs_attention
+        assert row.failure is not None and row.failure["code"] == "worker-lost"
+
+    def test_a_renewed_lease_is_left_alone(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        house.claim_queued(line)
+        assert repair(house).expired_leases == 0
+
+
+class TestLostHints:
+    def test_a_run_nobody_heard_of_is_hinted_again(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        with house.store.write() as unit:
+            unit.runs.sent([row.id for row in unit.runs.unsent(100)], unit.now)
+        assert repair(house, hint_timeout_s=0).lost_hints == 1
+        with house.store.read() as unit:
+            assert [row.run_id for row in unit.runs.unsent(100)] == [house.queued_run(line)]
+
+    def test_waiting_work_without_a_run_gets_one(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        run_id = house.queued_run(line)
+        with house.store.write() as unit:
+            run = unit.runs.lock(str(run_id))
+            assert run is not None
+            run.state = RunState.canceled
+        assert repair(house).missing_runs == 1
+        house.serve(line)
+        assert house.request(request).state is RequestState.succeeded
+
+
+class TestPoison:
+    def test_one_bad_request_is_bisected_out_of_a_batch(self, house: House) -> None:
+        line = house.line("bot", people(16), recipe=None)
+        requests = [house.submit(remove(f"p{number}-0")) for number in range(5)]
+        poison = requests[3]
+        permanent = EngineFailure(FailureClass.permanent, "engine-error", "The engine failed.")
+        for _ in range(20):
+            run_id = house.queued_run(line)
+            if run_id is None:
+                break
+            claimed = house.claim(run_id)
+            assert claimed is not None
+            with house.store.read() as unit:
+                members = {target.request_id for target in unit.targets.of_run(claimed.run_id)}
+            if poison in members:
+                with house.store.write() as unit:
+                    fail(unit, claimed, permanent)
+            else:
+                house.answer(claimed)
+        states = [house.request(request).state for request in requests]
+        assert states.pop(3) is RequestState.needs_attention
+        assert set(states) == {RequestState.succeeded}
+
+
+class TestGrace:
+    def test_a_version_that_remembers_is_withdrawn_and_its_bytes_deleted(self, house: House) -> None:
+        line = house.line("bot", people(6), grace_period_s=0)
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.read() as unit:
+            old = unit.versions.of_line(line)[0]
+        assert repair(house).withdrawn == 1
+        with house.store.read() as unit:
+            assert unit.versions.get(old.id).state is VersionState.quarantined
+        assert house.blobs.exists_tree(str(old.blob_prefix))
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        repair(house)
+        assert not house.blobs.exists_tree(str(old.blob_prefix))
+        assert not house.blobs.exists_tree(str(old.artefacts_prefix))
+
+    def test_aliases_that_point_at_it_are_dropped(self, house: House) -> None:
+        line = house.line("bot", people(6), grace_period_s=0)
+        with house.store.write() as unit:
+            set_alias(unit, "bot", "canary", version="v1", expected=None, actor=ACTOR)
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        repair(house)
+        with house.store.read() as unit:
+            assert [alias.name for alias in unit.lines.aliases(line)] == ["production"]
+
+
+def test_an_old_ledger_is_compacted(house: House) -> None:
+    line = house.line("bot", people(6), rebuild_after_s=0)
+    house.submit(remove("p0-0"))
+    house.serve(line)
+    assert repair(house).compacted == 1
+    assert house.queued_run(line, Lane.compact) is not None
+    assert repair(house).compacted == 0
