@@ -40,11 +40,10 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s worker %(message)s")
     logging.getLogger("rq").setLevel(logging.WARNING)
     store = Store(settings.database_url)
-    vault = open_vault(
-        store, load_master_key(settings.master_key and settings.master_key.get_secret_value(), settings.home)
-    )
+    vault = vault_of(store, settings)
     name = f"{socket.gethostname()}-{os.getpid()}"
     supervisor = Supervisor(settings, store, vault, Blobs(settings.blob_url), name=name)
+    supervisor.clear_staging()
     jobs.serve_with(supervisor)
     connection = Redis.from_url(settings.redis_url)
     queue = Queue(settings.worker_pool, connection=connection, serializer=JSONSerializer)

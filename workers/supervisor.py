@@ -24,6 +24,7 @@ from service.domain.engine import (
 )
 from service.domain.errors import Fenced
 from service.domain.runs import RunKind
+from service.domain.states import RunState
 from service.flows.assemble import assemble, tail_edits
 from service.flows.claim import Claim, claim
 from service.flows.fail import fail, hand_back
@@ -77,11 +78,20 @@ class Supervisor:
             log.warning("run %s: the lease was lost", run_id)
         except Stopping:
             self._hand_back(claimed, reason="worker-stopped")
-        except Exception as error:  # noqa: BLE001 - the run's boundary: whatever escapes costs this attempt only
+        except Exception as error:
             log.exception("run %s failed", run_id)
             self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))
         finally:
-            shutil.rmtree(staging.parent, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def clear_staging(self) -> None:
+        """Delete what dead workers of this machine were working on: it holds plain text derivatives."""
+        root = self._settings.home / "staging"
+        with self._store.read() as unit:
+            for place in root.glob("*/*"):
+                run = unit.runs.get(place.parent.name)
+                if run is None or run.state is not RunState.running or str(run.fence) != place.name:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def close(self) -> None:
         """End the child."""
@@ -154,6 +164,8 @@ class Supervisor:
             if not isinstance(solved, InfluenceResult) or solved.passed is False:
                 self._discard(claimed, solved)
                 return
+            if answer is not None:
+                self._blobs.delete_tree(answer.adapter.prefix)
             answer = self._stage_answer(claimed, tail, solved, moved.head)
 
     def _tail_job(self, claimed: Claim, job: TrainJob | ImportJob, moved: TailMoved) -> InfluenceJob:
@@ -212,7 +224,6 @@ class Supervisor:
         """The tail could not be solved on the new anchor: the rebuild is lost, the old anchor stays."""
         failure = EngineFailure(FailureClass.transient, "tail-unsolved", "The ledger's tail failed on the new anchor.")
         self._fail(claimed, result if isinstance(result, EngineFailure) else failure)
-
 
 
 def _prefix(claimed: Claim) -> str:

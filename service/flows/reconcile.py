@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane
-from service.domain.states import VersionState
 from service.flows.claim import MAX_ATTEMPTS
 from service.flows.compact import compact_due
 from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
+from service.flows.sweep import sweep
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
 from service.store.database import Store, Unit
@@ -45,7 +45,7 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         missing = _queue_missing(unit)
         withdrawn = withdraw_due(unit)
         compacted = compact_due(unit)
-    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, _delete_bytes(store, blobs))
+    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, sweep(store, blobs))
 
 
 def _take_back(unit: Unit, run_id: str) -> None:
@@ -75,24 +75,3 @@ def _queue_missing(unit: Unit) -> int:
             enqueue_target(unit, unit.targets.waiting(line_id, rebuild=wants_rebuild)[0])
             count += 1
     return count
-
-
-def _delete_bytes(store: Store, blobs: Blobs) -> int:
-    """Files of withdrawn and rejected versions, and what was derived from anchors that are none any more."""
-    with store.read() as unit:
-        anchors = {line.anchor_id for line in unit.lines.list()}
-        adapters = [(v.id, str(v.blob_prefix)) for v in unit.versions.with_bytes_to_delete()]
-        artefacts = [
-            (v.id, str(v.artefacts_prefix))
-            for v in unit.versions.with_artefacts()
-            if v.id not in anchors and v.state is not VersionState.preparing
-        ]
-    for version_id, prefix in adapters:
-        blobs.delete_tree(prefix)
-        with store.write() as unit:
-            unit.versions.get(version_id).blob_prefix = None
-    for version_id, prefix in artefacts:
-        blobs.delete_tree(prefix)
-        with store.write() as unit:
-            unit.versions.get(version_id).artefacts_prefix = None
-    return len(adapters) + len(artefacts)

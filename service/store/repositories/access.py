@@ -1,10 +1,13 @@
 """API keys, idempotent responses and signing keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import CursorResult, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from service.store.repositories.base import Repository
+from service.store.repositories.base import Page, Repository
 from service.store.tables import ApiKey, IdempotentResponse, SigningKey
 
 
@@ -18,14 +21,20 @@ class AccessRepository(Repository):
     def key(self, key_id: str) -> ApiKey | None:
         return self.session.get(ApiKey, key_id)
 
-    def keys(self) -> Sequence[ApiKey]:
-        return self.session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
+    def keys(self, *, after: str | None, limit: int) -> Page[ApiKey]:
+        return self.page(select(ApiKey), ApiKey.id, after=after, limit=limit)
 
     def any_key(self) -> bool:
         return self.session.scalar(select(ApiKey.id).limit(1)) is not None
 
     def response(self, key_id: str, route: str, key: str) -> IdempotentResponse | None:
         return self.session.get(IdempotentResponse, (key_id, route, key))
+
+    def reserve_response(self, values: Mapping[str, object]) -> bool:
+        """Take an idempotency key; False if it is taken. Waits for a transaction that is just taking it."""
+        flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        result = self.session.execute(flavour(IdempotentResponse).values(**values).on_conflict_do_nothing())
+        return bool(cast(CursorResult[object], result).rowcount)
 
     def signing_keys(self) -> Sequence[SigningKey]:
         """Newest first."""

@@ -43,6 +43,7 @@ class RunRepository(Repository):
             "attempt": 0,
             "fence": 0,
             "progress": 0.0,
+            "swept": False,
         }
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         result = self.session.execute(flavour(Run).values(**values).on_conflict_do_nothing())
@@ -90,6 +91,14 @@ class RunRepository(Repository):
     def live_ids(self) -> set[str]:
         """Runs that are not finished."""
         return set(self.session.scalars(select(Run.id).where(Run.state.in_([RunState.queued, RunState.running]))))
+
+    def unswept(self) -> Sequence[Run]:
+        """Finished runs whose leftovers were not deleted yet."""
+        live = (RunState.queued, RunState.running)
+        return self.session.scalars(select(Run).where(Run.state.not_in(live), Run.swept.is_(False))).all()
+
+    def mark_swept(self, run_id: str) -> None:
+        self.session.execute(update(Run).where(Run.id == run_id).values(swept=True))
 
     def of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Run]:
         return self.page(select(Run).where(Run.line_id == line_id), Run.id, after=after, limit=limit)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import or_, select
 
+from service.domain.runs import RunKind
 from service.domain.states import VersionState
 from service.store.repositories.base import Page, Repository
 from service.store.tables import Version
@@ -47,16 +48,17 @@ class VersionRepository(Repository):
             select(Version).where(Version.state == VersionState.ready, Version.withdraw_at <= now)
         ).all()
 
-    def with_bytes_to_delete(self) -> Sequence[Version]:
-        """Withdrawn or rejected versions whose files are still in the blob store."""
+    def with_files(self) -> Sequence[Version]:
+        """Versions that may refer to blobs: files, artefacts or uploads."""
         return self.session.scalars(
             select(Version).where(
-                Version.state.in_([VersionState.withdrawn, VersionState.rejected]), Version.blob_prefix.is_not(None)
+                or_(
+                    Version.blob_prefix.is_not(None),
+                    Version.artefacts_prefix.is_not(None),
+                    Version.kind == RunKind.import_,
+                )
             )
         ).all()
-
-    def with_artefacts(self) -> Sequence[Version]:
-        return self.session.scalars(select(Version).where(Version.artefacts_prefix.is_not(None))).all()
 
     def blob_prefixes(self) -> set[str]:
         """Every blob prefix some version still refers to."""

@@ -45,6 +45,7 @@ class Run(Base):
     stage: Mapped[str | None] = mapped_column(String(32))
     progress: Mapped[float] = mapped_column(default=0.0)
     checkpoint: Mapped[str | None] = mapped_column(String(200))
+    swept: Mapped[bool] = mapped_column(default=False)
     seconds: Mapped[Json | None]
     report: Mapped[Json | None]
     failure: Mapped[Json | None]

@@ -197,6 +197,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.String(length=32), nullable=True),
         sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("checkpoint", sa.String(length=200), nullable=True),
+        sa.Column("swept", sa.Boolean(), nullable=False),
         sa.Column("seconds", sa.JSON(), nullable=True),
         sa.Column("report", sa.JSON(), nullable=True),
         sa.Column("failure", sa.JSON(), nullable=True),

@@ -1,0 +1,71 @@
+"""Delete bytes that nothing refers to any more. Rows say what is due, so a pass may die anywhere."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.domain.states import VersionState
+from service.store.blobs import Blobs
+from service.store.database import Store, Unit
+from service.store.tables import Version
+
+_UPLOADS = ("archive", "record")
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """A blob prefix to delete, and the version whose reference to it goes with it."""
+
+    prefix: str
+    version_id: str
+    reference: str
+
+
+def sweep(store: Store, blobs: Blobs) -> int:
+    """Delete what is due; returns how many prefixes went.
+
+    That is: files of withdrawn and rejected versions, what was derived from anchors that are none any
+    more, uploads that were imported or refused, and whatever finished runs left unpublished.
+    """
+    with store.read() as unit:
+        waste = list(_waste(unit))
+        runs = [(run.id, run.fence) for run in unit.runs.unswept()]
+    for item in waste:
+        blobs.delete_tree(item.prefix)
+        with store.write() as unit:
+            _forget(unit.versions.get(item.version_id), item.reference)
+    for run_id, fence in runs:
+        _sweep_run(store, blobs, run_id, fence)
+    return len(waste)
+
+
+def _waste(unit: Unit) -> Iterator[Waste]:
+    anchors = {line.anchor_id for line in unit.lines.list()}
+    for version in unit.versions.with_files():
+        if version.state is VersionState.preparing:
+            continue
+        if version.blob_prefix and version.state in (VersionState.withdrawn, VersionState.rejected):
+            yield Waste(version.blob_prefix, version.id, "blob_prefix")
+        if version.artefacts_prefix and version.id not in anchors:
+            yield Waste(version.artefacts_prefix, version.id, "artefacts_prefix")
+        for upload in _UPLOADS:
+            if version.source.get(upload):
+                yield Waste(version.source[upload], version.id, upload)
+
+
+def _forget(version: Version, reference: str) -> None:
+    if reference in _UPLOADS:
+        version.source = {**version.source, reference: None}
+    else:
+        setattr(version, reference, None)
+
+
+def _sweep_run(store: Store, blobs: Blobs, run_id: str, fence: int) -> None:
+    """Claims that did not publish may have stored trees before they lost their lease."""
+    with store.read() as unit:
+        used = unit.versions.blob_prefixes()
+    for claim in range(1, fence + 1):
+        prefix = f"runs/{run_id}/{claim}"
+        if not any(path.startswith(f"{prefix}/") for path in used):
+            blobs.delete_tree(prefix)
+    with store.write() as unit:
+        unit.runs.mark_swept(run_id)
