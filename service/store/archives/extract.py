@@ -4,13 +4,25 @@ Names in the archive only decide whether an entry is refused, ignored, or one of
 never become a path, so nothing can be written outside the given directory.
 """
 
+import gzip
 import re
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from service.domain.errors import InvalidArchive
-from service.store.archive_read import DEFAULT_LIMITS, Entry, EntryKind, Limits, read_entries
+from service.store.archives.entries import (
+    DEFAULT_LIMITS,
+    Entry,
+    EntryKind,
+    Limits,
+    Meter,
+    broken_archives_are_refused,
+)
+from service.store.archives.tar import tar_entries
+from service.store.archives.zip import zip_entries
 from service.store.durable import flush_to_disk
 
 CONFIG_FILE = "adapter_config.json"
@@ -44,9 +56,10 @@ def extract_adapter(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) 
     """Unpack an adapter archive into the new directory `into`, flat: exactly the configuration and the weights.
 
     Raises:
-        InvalidArchive: the archive is refused; `into` does not exist then. Codes, besides those of
-            `read_entries`: `path-traversal`, `link`, `special-file`, `duplicate-entry`, `nested-folder`,
-            `pickle-weights`, `unexpected-file`, `missing-config`, `missing-weights`.
+        InvalidArchive: the archive is refused; `into` does not exist then. Codes: `unknown-archive`,
+            `broken-archive`, `encrypted-archive`, `too-many-entries`, `archive-too-large`, `compression-bomb`,
+            `path-traversal`, `link`, `special-file`, `duplicate-entry`, `nested-folder`, `pickle-weights`,
+            `unexpected-file`, `missing-config`, `missing-weights`.
     """
     into.mkdir()
     try:
@@ -59,7 +72,7 @@ def extract_adapter(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) 
 def _extract(archive: Path, into: Path, limits: Limits) -> None:
     seen: set[tuple[str, ...]] = set()
     folders: set[tuple[str, ...]] = set()
-    for number, entry in enumerate(read_entries(archive, limits)):
+    for number, entry in enumerate(_entries(archive, limits)):
         path = _checked_path(entry, number)
         if entry.kind is EntryKind.directory or _is_clutter(path):
             continue
@@ -74,6 +87,27 @@ def _extract(archive: Path, into: Path, limits: Limits) -> None:
     for name, code in ((CONFIG_FILE, "missing-config"), (WEIGHTS_FILE, "missing-weights")):
         if not (into / name).exists():
             raise InvalidArchive(f"The archive has no {name}.", field="/archive", fix=_FIX_FILES, code=code)
+
+
+def _entries(archive: Path, limits: Limits) -> Iterator[Entry]:
+    meter = Meter(limits, archive.stat().st_size)
+    with archive.open("rb") as file, broken_archives_are_refused():
+        start = file.read(tarfile.BLOCKSIZE)
+        file.seek(0)
+        if start.startswith(b"PK"):
+            yield from zip_entries(file, meter)
+        elif start.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield from tar_entries(cast(BinaryIO, stream), meter)
+        elif start[257:262] == b"ustar":
+            yield from tar_entries(file, meter)
+        else:
+            raise InvalidArchive(
+                "The file is not an archive of a known kind.",
+                field="/archive",
+                fix="Upload a .zip, .tar or .tar.gz file.",
+                code="unknown-archive",
+            )
 
 
 def _checked_path(entry: Entry, number: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Corrupted
-from service.store.archive_write import Member, TarGz, archive_of_tree
+from service.store.archives.write import Member, TarGz, archive_of_tree
 from service.store.blobs import Blobs
 
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import InvalidArchive
-from service.store.archive_extract import extract_adapter
-from service.store.archive_read import DEFAULT_LIMITS, Limits
+from service.store.archives.entries import DEFAULT_LIMITS, Limits
+from service.store.archives.extract import extract_adapter
 
 CONFIG, WEIGHTS = b'{"r": 4}', bytes(range(256)) * 40
 GOOD = {"adapter_config.json": CONFIG, "adapter_model.safetensors": WEIGHTS}

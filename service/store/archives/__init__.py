@@ -1,0 +1,1 @@
+"""Archives of adapters: those we make for download, and those we are sent."""
