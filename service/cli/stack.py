@@ -1,0 +1,290 @@
+"""The embedded stack behind `lethe up`: Redis, api, control and one worker as one process tree.
+
+A part that ends is started again, at growing intervals. Stopping goes in reverse order of starting. Each
+part leads a process group of its own, so Ctrl-C reaches the stack alone; if the stack itself is killed, its
+guardian ends them (`service.cli.guardian`). Every part also inherits the lock of the home: two stacks never
+share one, not even a new stack and what is left of a killed one.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import httpx
+from pydantic import SecretStr
+
+from service.cli.processes import Guardian, Process
+from service.cli.redis_server import start_redis
+from service.domain.errors import LetheError
+from service.evidence.tokens import new_token
+from service.settings import Settings, embedded_redis_socket
+from service.store.migrate import upgrade
+
+POLL_S = 0.1
+READY_TIMEOUT_S = 120
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+STEADY_AFTER_S = 60.0
+MODULES = {"api": "service.api", "control": "service.control", "worker": "workers"}
+
+
+class StackError(LetheError):
+    default_code = "stack-failed"
+    title = "The service could not be started"
+
+
+class StackStopped(StackError):
+    default_code = "stack-stopped"
+    title = "The service was stopped before it was ready"
+
+
+@dataclass(slots=True)
+class _Part:
+    """A process that has to run, and when it is to be started again if it does not."""
+
+    name: str
+    start: Callable[[], Process]
+    process: Process
+    started_at: float
+    pause_s: float = FIRST_PAUSE_S
+    due_at: float | None = None
+
+
+class Stack:
+    """The running service on this machine, for as long as the context is open.
+
+    `url` is where the API answers; `first_key` is the admin key made by this start, if it made one.
+
+    Args:
+        say: gets one line of text whenever something happens that an operator should see.
+    """
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] = print) -> None:
+        self._say = say
+        self._settings = settings.model_copy(update={"port": settings.port or _free_port(settings.host)})
+        self._parts: list[_Part] = []
+        self._watcher = threading.Thread(target=self._watch, name="stack")
+        self.stopping = threading.Event()
+        self.first_key: str | None = None
+
+    @property
+    def url(self) -> str:
+        host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host  # noqa: S104
+        return f"http://{host}:{self._settings.port}"
+
+    def pid(self, name: str) -> int:
+        """The process id of a part: `redis`, `api`, `control` or `worker`."""
+        return next(part.process.pid for part in self._parts if part.name == name)
+
+    def __enter__(self) -> Self:
+        """Start every part and wait until the API is ready.
+
+        Raises:
+            StackError: the home is in use, the port is taken, or a part did not come up.
+        """
+        home = self._settings.home
+        (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(home, patience_s=self._settings.stop_grace_s + 5)
+        self._guardian = Guardian(grace_s=self._settings.stop_grace_s)
+        try:
+            _check_port(self._settings.host, self._settings.port)
+            self._start_all()
+            self._wait_until_ready()
+            self._note_first_key()
+        except BaseException:
+            self._stop_all()
+            raise
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._watcher.join()
+        self._stop_all()
+
+    def _start_all(self) -> None:
+        if self._settings.redis_is_embedded:
+            self._add("redis", self._start_redis)
+        upgrade(self._settings.database_url)
+        environment = self._environment()
+        for name, module in MODULES.items():
+            self._add(name, partial(self._start_module, name, module, environment))
+
+    def _add(self, name: str, start: Callable[[], Process]) -> None:
+        log = self._log(name)
+        if log.exists():
+            log.replace(log.with_suffix(".previous.log"))
+        self._parts.append(_Part(name, start, process=start(), started_at=time.monotonic()))
+
+    def _start_redis(self) -> Process:
+        return start_redis(
+            directory=self._settings.home / "redis",
+            socket=embedded_redis_socket(self._settings.home),
+            log=self._log("redis"),
+            guardian=self._guardian,
+            held_open=[self._lock.fileno()],
+        )
+
+    def _start_module(self, name: str, module: str, environment: dict[str, str]) -> Process:
+        return Process(
+            [sys.executable, "-m", module],
+            log=self._log(name),
+            guardian=self._guardian,
+            environment=environment,
+            held_open=[self._lock.fileno()],
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._settings.home / "logs" / f"{name}.log"
+
+    def _environment(self) -> dict[str, str]:
+        """Ours and the settings, with a first admin key if this home never had one."""
+        settings = self._settings
+        if settings.admin_key is None and not self._key_note.exists():
+            self.first_key = new_token()
+            settings = settings.model_copy(update={"admin_key": SecretStr(self.first_key)})
+        return os.environ | settings.environment() | {"PYTHONUNBUFFERED": "1"}
+
+    @property
+    def _key_note(self) -> Path:
+        return self._settings.home / "keys" / "first-key-made"
+
+    def _note_first_key(self) -> None:
+        """Only a key that the API has stored counts as made; a failed start makes another one next time."""
+        if self.first_key is not None:
+            self._key_note.parent.mkdir(mode=0o700, exist_ok=True)
+            self._key_note.touch()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.stopping.wait(POLL_S):
+                raise StackStopped("The service was stopped while it started.")
+            for part in self._parts:
+                if part.process.exit_status() is not None:
+                    raise StackError(_obituary(part))
+            if _is_ready(self.url):
+                return
+        api = next(part for part in self._parts if part.name == "api")
+        raise StackError(f"The API was not ready in time. Its log ends with:\n{api.process.last_lines()}")
+
+    def _watch(self) -> None:
+        while not self.stopping.wait(POLL_S):
+            for part in self._parts:
+                self._keep(part, now=time.monotonic())
+
+    def _keep(self, part: _Part, *, now: float) -> None:
+        """Start a part again that has ended, after a pause that doubles until it runs steadily."""
+        if part.due_at is not None:
+            if now >= part.due_at:
+                self._restart(part, now)
+        elif part.process.exit_status() is not None:
+            if now - part.started_at > STEADY_AFTER_S:
+                part.pause_s = FIRST_PAUSE_S
+            part.due_at = now + part.pause_s
+            self._say(f"{_obituary(part)}\nIt is started again in {part.pause_s:g} s.")
+            part.pause_s = min(2 * part.pause_s, LONGEST_PAUSE_S)
+
+    def _restart(self, part: _Part, now: float) -> None:
+        part.due_at, part.started_at = None, now
+        try:
+            part.process = part.start()
+        except LetheError as error:
+            part.due_at = now + part.pause_s
+            self._say(error.detail)
+
+    def _stop_all(self) -> None:
+        for part in reversed(self._parts):
+            part.process.stop(grace_s=self._settings.stop_grace_s)
+        self._guardian.close()
+        self._lock.close()
+
+
+def _obituary(part: _Part) -> str:
+    status = part.process.exit_status()
+    return f"The {part.name} process ended with status {status}. Its log ends with:\n{part.process.last_lines()}"
+
+
+def _lock(home: Path, *, patience_s: float) -> IO[str]:
+    """The home's lock, held until the file is closed here and in every process that inherits it.
+
+    What is left of a killed stack ends within the grace period, so it is waited for.
+    """
+    file = (home / "stack.lock").open("w")
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                file.close()
+                raise StackError(
+                    f"Another stack runs on {home}.", fix="Stop it, or set LETHE_HOME to another directory."
+                ) from None
+            time.sleep(POLL_S)
+        else:
+            return file
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise StackError(
+            f"The API cannot listen on {host}:{port}: {error.strerror}.", fix="Set LETHE_PORT to another port."
+        ) from error
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def up(settings: Settings) -> None:
+    """Run the stack in the foreground until SIGINT, SIGTERM or SIGHUP.
+
+    Raises:
+        StackError: it could not be started.
+    """
+    stack = Stack(settings)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stack.stopping.set())
+    try:
+        with stack:
+            print(_greeting(stack, settings), flush=True)
+            stack.stopping.wait()
+            print("stopping …", flush=True)
+    except StackStopped:
+        return
+
+
+def _greeting(stack: Stack, settings: Settings) -> str:
+    lines = [f"Lethe is ready at {stack.url} (API documentation: {stack.url}/docs)", f"data: {settings.home}"]
+    if stack.first_key is None:
+        lines.append(f"try:  curl {stack.url}/readyz")
+    else:
+        lines += [
+            f"key:  {stack.first_key}   (an admin key, shown this once)",
+            f"try:  curl -H 'Authorization: Bearer {stack.first_key}' {stack.url}/v1/adapters",
+        ]
+    return "\n".join([*lines, "Ctrl-C stops it; the next start goes on where it was."])
