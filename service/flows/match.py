@@ -4,7 +4,7 @@ A removal takes exact duplicates of the removed instances along. A correction is
 instance's present text, so corrections of one instance add up over requests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
@@ -46,8 +46,17 @@ class Matching:
     unindexed: tuple[str, ...]
 
 
-def match(unit: Unit, vault: Vault, operations: Sequence[Operation], adapters: Sequence[str] | None) -> Matching:
+def match(
+    unit: Unit,
+    vault: Vault,
+    operations: Sequence[Operation],
+    adapters: Sequence[str] | None,
+    *,
+    within: Collection[str] | None = None,
+) -> Matching:
     """Resolve operations against the named lines, or against every line in service.
+
+    `within`: the lines that the caller can see; None for all.
 
     Raises:
         SelectsNothing: there is no operation, or one selects nothing.
@@ -56,7 +65,7 @@ def match(unit: Unit, vault: Vault, operations: Sequence[Operation], adapters: S
         InvalidInput, Conflict: a correction that cannot be made.
     """
     _check_operations(operations)
-    matchers = [_Matcher(unit, vault, line, version) for line, version in _candidates(unit, adapters)]
+    matchers = [_Matcher(unit, vault, line, version) for line, version in _candidates(unit, adapters, within)]
     for position, operation in enumerate(operations):
         pointer = f"/operations/{position}"
         held = {instance_id for matcher in matchers for instance_id in matcher.apply(operation, pointer)}
@@ -79,11 +88,13 @@ def _check_operations(operations: Sequence[Operation]) -> None:
             )
 
 
-def _candidates(unit: Unit, adapters: Sequence[str] | None) -> list[tuple[Line, Version]]:
+def _candidates(
+    unit: Unit, adapters: Sequence[str] | None, within: Collection[str] | None
+) -> list[tuple[Line, Version]]:
     if adapters is None:
-        lines = list(unit.lines.active())
+        lines = [line for line in unit.lines.active() if within is None or line.name in within]
     else:
-        lines = [_named(unit, name, position) for position, name in enumerate(dict.fromkeys(adapters))]
+        lines = [_named(unit, name, position, within) for position, name in enumerate(dict.fromkeys(adapters))]
     found = [(line, source_version(unit, line)) for line in lines]
     for line, version in found:
         if version is None and adapters is not None:
@@ -97,9 +108,9 @@ def _candidates(unit: Unit, adapters: Sequence[str] | None) -> list[tuple[Line, 
     return [(line, version) for line, version in found if version is not None]
 
 
-def _named(unit: Unit, name: str, position: int) -> Line:
+def _named(unit: Unit, name: str, position: int, within: Collection[str] | None) -> Line:
     line = unit.lines.by_name(name)
-    if line is None or line.retired_at is not None:
+    if line is None or line.retired_at is not None or (within is not None and name not in within):
         raise NotFound(
             "There is no such adapter line.",
             field=f"/adapters/{position}",
@@ -139,13 +150,10 @@ class _Matcher:
     def __init__(self, unit: Unit, vault: Vault, line: Line, version: Version) -> None:
         self._unit, self._vault = unit, vault
         dataset = dataset_of(unit, version)
-        self._now: Edited = edited(unit.ledger.of_line(line.id), dataset.id)
-        removed = sum(1 for text_id in self._now.text_ids.values() if text_id is None)
+        removed = unit.ledger.removed_count(line.id, dataset.id)
         self.match = LineMatch(line, version, dataset, dataset.instance_count - removed)
         self.seen_removed: set[str] = set()
         self.unindexed = False
-        open_targets = [target.id for target in unit.targets.open_of_line(line.id)]
-        self._pending = {edit.instance_id: edit.text_id for edit in unit.targets.edits(open_targets)}
 
     def apply(self, operation: Operation, pointer: str) -> set[str]:
         """Note the operation's effect; returns the explicitly named instances this line holds."""
@@ -164,9 +172,15 @@ class _Matcher:
     def _rows(self, instance_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """Those instances that this line is still trained on."""
         rows = self._unit.datasets.some(self.match.dataset.id, instance_ids)
-        gone = {instance_id for instance_id in rows if self._now.is_removed(instance_id)}
+        now = self._edited(rows)
+        gone = {instance_id for instance_id in rows if now.is_removed(instance_id)}
         self.seen_removed |= gone
         return {instance_id: row for instance_id, row in rows.items() if instance_id not in gone}
+
+    def _edited(self, instance_ids: Iterable[str]) -> Edited:
+        """What the line's ledger says of these instances."""
+        dataset_id = self.match.dataset.id
+        return edited(self._unit.ledger.of_instances(self.match.line.id, dataset_id, instance_ids), dataset_id)
 
     def _remove_subject(self, subject: str) -> None:
         if not self.match.dataset.subjects_indexed:
@@ -178,11 +192,9 @@ class _Matcher:
     def _remove(self, rows: dict[str, InstanceRow]) -> None:
         dataset_id = self.match.dataset.id
         hashes = {row.content_hash for row in rows.values()}
-        copies = self._rows([
-            instance_id
-            for instance_id in self._unit.datasets.duplicates(dataset_id, hashes)
-            if instance_id not in rows and instance_id not in self._now.text_ids
-        ])  # fmt: skip
+        others = [i for i in self._unit.datasets.duplicates(dataset_id, hashes) if i not in rows]
+        corrected = self._edited(others).text_ids
+        copies = self._rows([instance_id for instance_id in others if instance_id not in corrected])
         self.match.duplicates |= set(copies)
         self.match.edits.update(dict.fromkeys([*rows, *copies]))
 
@@ -211,16 +223,18 @@ class _Matcher:
         planned = self.match.edits.get(instance_id)
         if planned is not None:
             return planned
-        if instance_id in self.match.edits or (instance_id in self._pending and self._pending[instance_id] is None):
+        open_edits = self._unit.targets.open_edits(self.match.line.id, [instance_id])
+        pending = {edit.instance_id: edit.text_id for edit in open_edits}
+        if instance_id in self.match.edits or pending.get(instance_id, "") is None:
             raise AlreadyRemoved(
                 "The instance is removed by this or by an open request.", field=pointer, fix="Drop one of the two."
             )
-        if instance_id in self._pending:
+        if pending:
             raise Conflict(
                 "An open request already corrects this instance.",
                 field=pointer,
                 fix="Wait until that request is published, or cancel it.",
                 code="correction-pending",
             )
-        text_id = self._now.text_id(row)
+        text_id = self._edited([instance_id]).text_id(row)
         return texts.contents(self._unit, self._vault, [text_id])[text_id]

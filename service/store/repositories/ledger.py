@@ -1,10 +1,11 @@
 """Ledger entries of adapter lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import distinct, func, select, update
 
 from service.store.repositories.base import Repository
+from service.store.repositories.texts import chunks
 from service.store.tables import LedgerEntry
 
 
@@ -18,6 +19,31 @@ class LedgerRepository(Repository):
         return self.session.scalars(
             select(LedgerEntry).where(LedgerEntry.line_id == line_id).order_by(LedgerEntry.seq)
         ).all()
+
+    def of_instances(self, line_id: str, dataset_id: str, instance_ids: Iterable[str]) -> Sequence[LedgerEntry]:
+        """A line's entries about these instances, in order."""
+        found: list[LedgerEntry] = []
+        for chunk in chunks(list(instance_ids)):
+            query = select(LedgerEntry).where(
+                LedgerEntry.line_id == line_id,
+                LedgerEntry.dataset_id == dataset_id,
+                LedgerEntry.instance_id.in_(chunk),
+            )
+            found.extend(self.session.scalars(query))
+        return sorted(found, key=lambda entry: entry.seq)
+
+    def removed_count(self, line_id: str, dataset_id: str) -> int:
+        """How many instances of a dataset have left the line. A removal is final, so one entry tells."""
+        return (
+            self.session.scalar(
+                select(func.count(distinct(LedgerEntry.instance_id))).where(
+                    LedgerEntry.line_id == line_id,
+                    LedgerEntry.dataset_id == dataset_id,
+                    LedgerEntry.text_id.is_(None),
+                )
+            )
+            or 0
+        )
 
     def of_dataset(self, dataset_id: str) -> Sequence[LedgerEntry]:
         """Entries of every line that concern this dataset, in order."""

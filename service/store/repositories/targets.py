@@ -8,6 +8,7 @@ from sqlalchemy import insert, select
 from service.domain.adapters import Strategy
 from service.domain.states import TargetState
 from service.store.repositories.base import Repository
+from service.store.repositories.texts import chunks
 from service.store.tables import Target, TargetEdit, UnlearningRequest
 
 _OPEN = (TargetState.awaiting_approval, TargetState.queued, TargetState.running, TargetState.needs_attention)
@@ -76,6 +77,18 @@ class TargetRepository(Repository):
             )
             found.extend(self.session.scalars(query))
         return found
+
+    def open_edits(self, line_id: str, instance_ids: Iterable[str]) -> Sequence[TargetEdit]:
+        """What accepted but unpublished targets of a line ask of these instances, oldest first."""
+        found: list[TargetEdit] = []
+        for chunk in chunks(list(instance_ids)):
+            query = (
+                select(TargetEdit)
+                .join(Target, Target.id == TargetEdit.target_id)
+                .where(Target.line_id == line_id, Target.state.in_(_OPEN), TargetEdit.instance_id.in_(chunk))
+            )
+            found.extend(self.session.scalars(query))
+        return sorted(found, key=lambda edit: edit.target_id)
 
     def earliest_shred_by(self, line_id: str) -> datetime | None:
         query = select(Target.shred_by).where(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.adapters import ClaimLevel
@@ -84,7 +84,10 @@ class LedgerEntry(Base):
     """
 
     __tablename__ = "ledger_entries"
-    __table_args__ = (UniqueConstraint("line_id", "seq"),)
+    __table_args__ = (
+        UniqueConstraint("line_id", "seq"),
+        Index("ix_ledger_entries_line_id_instance_id", "line_id", "instance_id"),
+    )
 
     id: Mapped[str] = identifier()
     line_id: Mapped[str] = mapped_column(ForeignKey("lines.id"))

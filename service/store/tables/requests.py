@@ -82,6 +82,6 @@ class TargetEdit(Base):
     __tablename__ = "target_edits"
 
     target_id: Mapped[str] = mapped_column(ForeignKey("targets.id"), primary_key=True)
-    instance_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    instance_id: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     text_id: Mapped[str | None] = mapped_column(ForeignKey("texts.id"))

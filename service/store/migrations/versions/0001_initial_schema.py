@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -451,6 +452,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ledger_entries", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ledger_entries_dataset_id"), ["dataset_id"], unique=False)
+        batch_op.create_index("ix_ledger_entries_line_id_instance_id", ["line_id", "instance_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ledger_entries_target_id"), ["target_id"], unique=False)
 
     op.create_table(
@@ -464,12 +466,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_target_edits_text_id")),
         sa.PrimaryKeyConstraint("target_id", "instance_id", name=op.f("pk_target_edits")),
     )
+    with op.batch_alter_table("target_edits", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_target_edits_instance_id"), ["instance_id"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("target_edits", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_target_edits_instance_id"))
+
     op.drop_table("target_edits")
     with op.batch_alter_table("ledger_entries", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_ledger_entries_target_id"))
+        batch_op.drop_index("ix_ledger_entries_line_id_instance_id")
         batch_op.drop_index(batch_op.f("ix_ledger_entries_dataset_id"))
 
     op.drop_table("ledger_entries")
