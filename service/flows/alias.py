@@ -1,8 +1,8 @@
 """Move an alias, by compare-and-set, never to a version that would undo an erasure."""
 
-from service.domain.errors import Conflict, Gone, NotFound, UndoesErasure
+from service.domain.errors import Conflict, Gone, InvalidInput, NotFound, UndoesErasure
 from service.domain.states import VersionState
-from service.flows.lookup import find_line, find_version
+from service.flows.lookup import VERSION_NAME, find_line, find_version
 from service.flows.new_version import point
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
@@ -12,14 +12,19 @@ def set_alias(unit: Unit, adapter: str, name: str, *, version: str, expected: st
     """Point `name` at `version` if it points at `expected` now (None: it must not exist yet).
 
     Raises:
+        InvalidInput: the name looks like a version.
         Conflict: the alias points elsewhere, or the version is not ready.
         Gone: the version was withdrawn.
         UndoesErasure: the version is older than the newest erasure; names the lowest allowed one.
     """
+    if VERSION_NAME.fullmatch(name):
+        raise InvalidInput(
+            "An alias cannot be called like a version.", field="alias", fix="Choose a word.", code="reserved-alias"
+        )
     line = unit.lines.lock(find_line(unit, adapter).id)
     wanted = find_version(unit, line, version)
     _check_expected(unit, line, name, expected)
-    _check_servable(wanted)
+    check_servable(wanted)
     _check_floor(unit, line, wanted)
     return point(unit, line, name, wanted, actor=actor)
 
@@ -37,7 +42,8 @@ def _check_expected(unit: Unit, line: Line, name: str, expected: str | None) -> 
         )
 
 
-def _check_servable(version: Version) -> None:
+def check_servable(version: Version) -> None:
+    """Raises Gone or Conflict unless the version can be handed to clients."""
     if version.state in (VersionState.withdrawn, VersionState.quarantined):
         raise Gone("The version was withdrawn.", field="/version", code="version-withdrawn")
     if version.state is not VersionState.ready:

@@ -6,7 +6,7 @@ from service.domain.errors import NotFound
 from service.store.database import Unit
 from service.store.tables import Dataset, Line, Run, UnlearningRequest, Version
 
-_NUMBERED = re.compile(r"v([1-9][0-9]{0,8})")
+VERSION_NAME = re.compile(r"v([1-9][0-9]{0,8})")
 
 
 def find_line(unit: Unit, name: str) -> Line:
@@ -18,7 +18,7 @@ def find_line(unit: Unit, name: str) -> Line:
 
 def find_version(unit: Unit, line: Line, name: str) -> Version:
     """A version by `v3` or by an alias."""
-    numbered = _NUMBERED.fullmatch(name)
+    numbered = VERSION_NAME.fullmatch(name)
     if numbered:
         version = unit.versions.by_number(line.id, int(numbered[1]))
     else:

@@ -39,7 +39,7 @@ class Plan:
 
 def plan(unit: Unit, vault: Vault, command: Submission) -> Plan:
     """Raises what `submit` would raise for the same command."""
-    matching = match(unit, vault, command.operations, command.adapters)
+    matching = match(unit, vault, command.operations, command.adapters, within=command.within)
     for found in matching.matches:
         check_tokens(found)
     return Plan(tuple(_line(unit, found, command.strategy) for found in matching.matches), matching.unindexed)

@@ -24,7 +24,10 @@ from service.store.tables import OperationRow, Target, UnlearningRequest
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a client asks for. `adapters` None: every line that holds a match."""
+    """What a client asks for. `adapters` None: every line that holds a match.
+
+    `within`: the lines that the caller can see; None for all.
+    """
 
     operations: tuple[Operation, ...]
     adapters: tuple[str, ...] | None = None
@@ -33,6 +36,7 @@ class Submission:
     regulation: str | None = None
     received_at: datetime | None = None
     due_at: datetime | None = None
+    within: frozenset[str] | None = None
 
 
 def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_hash: str) -> UnlearningRequest:
@@ -43,7 +47,7 @@ def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_ha
         InvalidInput, NotFound, AlreadyRemoved: see `match` and `check_tokens`.
     """
     _check_reference(unit, command.client_reference)
-    matching = match(unit, vault, command.operations, command.adapters)
+    matching = match(unit, vault, command.operations, command.adapters, within=command.within)
     for found in matching.matches:
         check_tokens(found)
     request = _request(unit, vault, command, actor, body_hash)
@@ -82,7 +86,7 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
         due_at=command.due_at or due_at(received, command.regulation),
         created_at=unit.now,
         created_by=actor,
-        every_line=command.adapters is None,
+        every_line=command.adapters is None and command.within is None,
         operation_counts=counts,
         receipt={},
     )

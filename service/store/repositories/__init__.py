@@ -10,6 +10,7 @@ from service.store.repositories.runs import RunRepository
 from service.store.repositories.targets import TargetRepository
 from service.store.repositories.texts import TextRepository
 from service.store.repositories.versions import VersionRepository
+from service.store.repositories.visibility import View
 
 __all__ = [
     "AccessRepository",
@@ -22,4 +23,5 @@ __all__ = [
     "TargetRepository",
     "TextRepository",
     "VersionRepository",
+    "View",
 ]

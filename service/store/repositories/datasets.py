@@ -7,6 +7,7 @@ from sqlalchemy import func, insert, select
 
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.texts import chunks
+from service.store.repositories.visibility import View
 from service.store.tables import Dataset, InstanceRow, InstanceSubject, Suppression
 
 
@@ -21,8 +22,13 @@ class DatasetRepository(Repository):
     def get(self, dataset_id: str) -> Dataset | None:
         return self.session.get(Dataset, dataset_id)
 
-    def list(self, *, after: str | None, limit: int) -> Page[Dataset]:
-        return self.page(select(Dataset), Dataset.id, after=after, limit=limit)
+    def visible(self, dataset_id: str, view: View) -> bool:
+        """Whether a bound key can see this dataset."""
+        return self.session.scalar(select(Dataset.id).where(Dataset.id == dataset_id, view.datasets())) is not None
+
+    def list(self, *, after: str | None, limit: int, view: View | None = None) -> Page[Dataset]:
+        query = select(Dataset) if view is None else select(Dataset).where(view.datasets())
+        return self.page(query, Dataset.id, after=after, limit=limit)
 
     def instances(self, dataset_id: str) -> Sequence[InstanceRow]:
         """All rows in upload order."""

@@ -6,6 +6,7 @@ from sqlalchemy import func, select, text
 
 from service.evidence.audit import GENESIS, link
 from service.store.repositories.base import Repository
+from service.store.repositories.visibility import View
 from service.store.tables import AuditRow, Event
 
 # Any constant; it names the lock under which feed lines are appended on PostgreSQL.
@@ -37,8 +38,11 @@ class FeedRepository(Repository):
         adapter: str | None = None,
         request_id: str | None = None,
         run_id: str | None = None,
+        view: View | None = None,
     ) -> Sequence[Event]:
         query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(limit)
+        if view is not None:
+            query = query.where(view.events())
         for column, value in ((Event.adapter, adapter), (Event.request_id, request_id), (Event.run_id, run_id)):
             if value is not None:
                 query = query.where(column == value)

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from service.store.repositories.base import Repository
+from service.store.repositories.base import Page, Repository
+from service.store.repositories.visibility import View
 from service.store.tables import Alias, Line
 
 
@@ -27,6 +28,10 @@ class LineRepository(Repository):
 
     def list(self) -> Sequence[Line]:
         return self.session.scalars(select(Line).order_by(Line.name)).all()
+
+    def page_of_lines(self, *, after: str | None, limit: int, view: View | None = None) -> Page[Line]:
+        query = select(Line) if view is None else select(Line).where(view.adapters())
+        return self.page(query, Line.id, after=after, limit=limit)
 
     def active(self) -> Sequence[Line]:
         return self.session.scalars(select(Line).where(Line.retired_at.is_(None)).order_by(Line.name)).all()

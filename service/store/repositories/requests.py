@@ -1,12 +1,13 @@
 """Unlearning requests, operations and certificates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState
 from service.store.repositories.base import Page, Repository
+from service.store.repositories.visibility import View
 from service.store.tables import Certificate, OperationRow, Target, UnlearningRequest
 
 
@@ -27,6 +28,26 @@ class RequestRepository(Repository):
             select(UnlearningRequest).where(UnlearningRequest.client_reference == client_reference)
         )
 
+    def visible(self, request_id: str, view: View) -> bool:
+        """Whether a bound key can see this request."""
+        query = select(UnlearningRequest.id).where(UnlearningRequest.id == request_id, view.requests())
+        return self.session.scalar(query) is not None
+
+    def count_by_state(self) -> Mapping[RequestState, int]:
+        query = select(UnlearningRequest.state, func.count()).group_by(UnlearningRequest.state)
+        return {state: count for state, count in self.session.execute(query)}
+
+    def oldest_open(self) -> datetime | None:
+        """When the oldest open request was filed."""
+        query = select(func.min(UnlearningRequest.created_at))
+        return self.session.scalar(query.where(UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES)))
+
+    def count_overdue(self, now: datetime) -> int:
+        query = select(func.count()).where(
+            UnlearningRequest.due_at < now, UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES)
+        )
+        return self.session.scalar(query) or 0
+
     def list(
         self,
         *,
@@ -36,8 +57,11 @@ class RequestRepository(Repository):
         line_id: str | None = None,
         client_reference: str | None = None,
         overdue_at: datetime | None = None,
+        view: View | None = None,
     ) -> Page[UnlearningRequest]:
         query = select(UnlearningRequest)
+        if view is not None:
+            query = query.where(view.requests())
         if state is not None:
             query = query.where(UnlearningRequest.state == state)
         if client_reference is not None:

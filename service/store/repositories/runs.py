@@ -1,6 +1,6 @@
 """Runs, leases, workers and the outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -12,6 +12,7 @@ from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind, lane_of
 from service.domain.states import RunState
 from service.store.repositories.base import Page, Repository
+from service.store.repositories.visibility import View
 from service.store.tables import OutboxRow, Run, WorkerRow
 
 
@@ -100,8 +101,19 @@ class RunRepository(Repository):
     def mark_swept(self, run_id: str) -> None:
         self.session.execute(update(Run).where(Run.id == run_id).values(swept=True))
 
-    def of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Run]:
-        return self.page(select(Run).where(Run.line_id == line_id), Run.id, after=after, limit=limit)
+    def list(
+        self, *, after: str | None, limit: int, line_id: str | None = None, view: View | None = None
+    ) -> Page[Run]:
+        query = select(Run)
+        if line_id is not None:
+            query = query.where(Run.line_id == line_id)
+        if view is not None:
+            query = query.where(view.runs())
+        return self.page(query, Run.id, after=after, limit=limit)
+
+    def count_by_state(self) -> Mapping[tuple[RunKind, RunState], int]:
+        query = select(Run.kind, Run.state, func.count()).group_by(Run.kind, Run.state)
+        return {(kind, state): count for kind, state, count in self.session.execute(query)}
 
     def unsent(self, limit: int) -> Sequence[OutboxRow]:
         return self.session.scalars(
@@ -124,9 +136,11 @@ class RunRepository(Repository):
         if row is not None:
             self.session.delete(row)
 
-    def pools_alive(self, now: datetime, *, within_s: float) -> set[str]:
+    def pools_alive(self, now: datetime, *, within_s: float) -> Mapping[str, int]:
+        """Live workers a pool."""
         limit = now - timedelta(seconds=within_s)
-        return set(self.session.scalars(select(WorkerRow.pool).where(WorkerRow.seen_at >= limit)))
+        query = select(WorkerRow.pool, func.count()).where(WorkerRow.seen_at >= limit).group_by(WorkerRow.pool)
+        return {pool: count for pool, count in self.session.execute(query)}
 
     def outbox_lag(self) -> int:
         return self.session.scalar(select(func.count()).where(OutboxRow.sent_at.is_(None))) or 0
