@@ -21,13 +21,14 @@ from types import TracebackType
 from typing import IO, Self
 
 import httpx
-from pydantic import SecretStr
 
 from service.cli.processes import Guardian, Process
 from service.cli.redis_server import start_redis
 from service.domain.errors import LetheError
-from service.evidence.tokens import new_token
+from service.flows.keys import ensure_admin_key
+from service.flows.vault import vault_of
 from service.settings import Settings, embedded_redis_socket
+from service.store.database import Store
 from service.store.migrate import upgrade
 
 POLL_S = 0.1
@@ -100,8 +101,9 @@ class Stack:
             _check_port(self._settings.host, self._settings.port)
             self._start_all()
             self._wait_until_ready()
-            self._note_first_key()
         except BaseException:
+            if self.first_key is not None:
+                self._say(f"The first admin key was made all the same: {self.first_key}")
             self._stop_all()
             raise
         self._watcher.start()
@@ -118,7 +120,8 @@ class Stack:
         if self._settings.redis_is_embedded:
             self._add("redis", self._start_redis)
         upgrade(self._settings.database_url)
-        environment = self._environment()
+        self.first_key = self._make_first_key()
+        environment = os.environ | self._settings.environment() | {"PYTHONUNBUFFERED": "1"}
         for name, module in MODULES.items():
             self._add(name, partial(self._start_module, name, module, environment))
 
@@ -149,23 +152,16 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self._settings.home / "logs" / f"{name}.log"
 
-    def _environment(self) -> dict[str, str]:
-        """Ours and the settings, with a first admin key if this home never had one."""
-        settings = self._settings
-        if settings.admin_key is None and not self._key_note.exists():
-            self.first_key = new_token()
-            settings = settings.model_copy(update={"admin_key": SecretStr(self.first_key)})
-        return os.environ | settings.environment() | {"PYTHONUNBUFFERED": "1"}
-
-    @property
-    def _key_note(self) -> Path:
-        return self._settings.home / "keys" / "first-key-made"
-
-    def _note_first_key(self) -> None:
-        """Only a key that the API has stored counts as made; a failed start makes another one next time."""
-        if self.first_key is not None:
-            self._key_note.parent.mkdir(mode=0o700, exist_ok=True)
-            self._key_note.touch()
+    def _make_first_key(self) -> str | None:
+        """The admin key of a home that has no key yet, or None. The one given by the settings is not news."""
+        store = Store(self._settings.database_url)
+        try:
+            vault = vault_of(store, self._settings)
+            given = self._settings.admin_key.get_secret_value() if self._settings.admin_key else None
+            with store.write() as unit:
+                return ensure_admin_key(unit, vault, given)
+        finally:
+            store.close()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import redis
 
 from service.cli.processes import Guardian
 from service.cli.redis_server import OLDEST_VERSION, RedisUnavailable, find_redis_server, start_redis
+from tests.support.waiting import runs, wait_until
 
 
 def test_it_answers_with_the_promised_configuration(redis_url: str) -> None:
@@ -59,28 +59,17 @@ def test_a_binary_that_is_too_old_or_broken_is_passed_over(tmp_path: Path, monke
 
 def test_it_does_not_outlive_a_killed_owner(tmp_path: Path) -> None:
     owner = subprocess.Popen(
-        [sys.executable, "-c", _OWNER, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
-    os.kill(pid, 0)
+    assert runs(pid)
     owner.kill()
     owner.communicate()
-    deadline = time.monotonic() + 10
-    while _runs(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _runs(pid)
+    wait_until(lambda: not runs(pid))
 
 
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-_OWNER = """
+OWNER = """
 import sys, time
 from pathlib import Path
 from service.cli.processes import Guardian
