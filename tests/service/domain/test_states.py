@@ -19,7 +19,7 @@ from service.domain.states import (
 T = TargetState
 
 
-@pytest.mark.parametrize(("current", "to"), itertools.product(TargetState, TargetState))
+@pytest.mark.parametrize(("current", "to"), list(itertools.product(TargetState, TargetState)))
 def test_exactly_the_listed_transitions_are_legal(current: TargetState, to: TargetState) -> None:
     if to in TARGET_TRANSITIONS[current]:
         check_target_transition(current, to)
