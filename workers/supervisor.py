@@ -184,7 +184,6 @@ class Supervisor:
                 artefacts=job.out / "anchor",
             ),
             edits=tuple(edit for edit in edits if edit.instance_id in known),
-            previous=None,
             out=job.out / f"tail-{moved.head}",
         )
 

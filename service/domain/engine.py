@@ -103,7 +103,6 @@ class InfluenceJob:
 
     anchor: Anchor
     edits: tuple[Edit, ...]
-    previous: Path | None
     out: Path
 
 

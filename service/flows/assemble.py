@@ -32,7 +32,6 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
         return InfluenceJob(
             anchor=load_anchor(unit, vault, line, anchor, materialise),
             edits=edits,
-            previous=_previous(unit, line, materialise),
             out=out,
         )
     data = training_set(unit, vault, line, anchor, edits)
@@ -139,11 +138,6 @@ def _holdout(unit: Unit, vault: Vault, dataset_id: str | None) -> tuple[Example,
     rows = unit.datasets.instances(dataset_id)
     known = texts.contents(unit, vault, [row.text_id for row in rows])
     return tuple(Example(row.instance_id, known[row.text_id]) for row in rows)
-
-
-def _previous(unit: Unit, line: Line, materialise: Materialise) -> Path | None:
-    head = unit.versions.find(line.head_id)
-    return None if head is None or head.blob_prefix is None else materialise(head.blob_prefix)
 
 
 def _tail(entries: Sequence[LedgerEntry], after_seq: int) -> list[LedgerEntry]:
