@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.cli.processes import Guardian, Process
 from service.domain.errors import LetheError
@@ -100,7 +102,7 @@ def start_redis(
 def _wait_for_answer(server: Process, socket: Path) -> None:
     """Loading a long append-only file takes time: the server answers BusyLoadingError meanwhile."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    with redis.Redis(unix_socket_path=str(socket)) as client:
+    with redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client:
         while server.exit_status() is None and time.monotonic() < deadline:
             try:
                 client.ping()
