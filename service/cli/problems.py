@@ -68,6 +68,6 @@ class Problem(Exception):
 def unreachable(url: str, error: httpx.TransportError) -> Problem:
     return Problem(
         title="The service cannot be reached",
-        detail=f"{url}: {error or type(error).__name__}",
+        detail=f"{url}: {str(error) or type(error).__name__}",
         fix="Start it with `lethe up`, or name it with --url or LETHE_URL.",
     )

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import ClassVar
 
 import httpx
@@ -15,7 +16,7 @@ from service.cli.sse import ServerEvent, decode, follow
 
 STREAM = (
     ": a comment keeps the connection open\n\n"
-    "id: 7\nevent: run.progress\ndata: {\"stage\":\"solving\u2028\"}\n\n"
+    'id: 7\nevent: run.progress\ndata: {"stage":"solving\u2028"}\n\n'
     "data: YHOO\r\ndata: +2\r\rdata:10\n\n"
     "event: nothing to say\n\n"
     "id: 8\ndata: cut off"
@@ -31,7 +32,7 @@ EVENTS = [
 @given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=12))
 def test_events_do_not_depend_on_how_the_bytes_arrive(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
     assert list(decode(chunks)) == EVENTS
 
 

@@ -1,0 +1,167 @@
+"""The service's API as Python calls: one method a route, typed answers, `Problem` for refusals."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from service.cli.models import Dataset, Event, Line, Plan, Request, Run, Version
+from service.cli.sse import follow
+from service.cli.transport import Transport
+from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
+from service.domain.operations import Operation
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class LetheClient:
+    """A connection to one service with one API key. Every method raises Problem."""
+
+    def __init__(self, url: str = DEFAULT_URL, key: str | None = None) -> None:
+        self.transport = Transport(url, key)
+
+    @classmethod
+    def from_environment(cls) -> "LetheClient":
+        """`LETHE_URL` and `LETHE_API_KEY`."""
+        return cls(os.environ.get("LETHE_URL", DEFAULT_URL), os.environ.get("LETHE_API_KEY"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.transport.close()
+
+    # Datasets
+
+    def upload_dataset(self, file: Path, *, name: str | None = None) -> Dataset:
+        """Upload a JSONL file."""
+        answer = self.transport.upload(
+            "/v1/datasets", file, content_type="application/jsonl", params={"name": name or file.name}
+        )
+        return Dataset.model_validate(answer)
+
+    def datasets(self) -> Iterator[Dataset]:
+        return (Dataset.model_validate(item) for item in self._pages("/v1/datasets"))
+
+    # Lines and versions
+
+    def create_line(self, name: str, base_model: BaseModelRef, policy: Mapping[str, Any] | None = None) -> Line:
+        body = {"name": name, "base_model": base_model.model_dump(mode="json"), "policy": dict(policy or {})}
+        return Line.model_validate(self.transport.send("POST", "/v1/adapters", body))
+
+    def line(self, name: str) -> Line:
+        return Line.model_validate(self.transport.get(f"/v1/adapters/{name}"))
+
+    def lines(self) -> Iterator[Line]:
+        return (Line.model_validate(item) for item in self._pages("/v1/adapters"))
+
+    def train(
+        self, adapter: str, dataset: str, *, holdout: str | None, recipe: Recipe, training_format: TrainingFormat
+    ) -> Version:
+        """Start the training of a line's next version."""
+        source = {
+            "type": "train",
+            "dataset": dataset,
+            "holdout": holdout,
+            "recipe": recipe.model_dump(mode="json"),
+            "training_format": training_format.model_dump(mode="json"),
+        }
+        return self._add_version(adapter, source)
+
+    def _add_version(self, adapter: str, source: Mapping[str, Any]) -> Version:
+        return Version.model_validate(
+            self.transport.send("POST", f"/v1/adapters/{adapter}/versions", {"source": source})
+        )
+
+    def version(self, adapter: str, version: str) -> Version:
+        """`version` is `v3` or an alias."""
+        return Version.model_validate(self.transport.get(f"/v1/adapters/{adapter}/versions/{version}"))
+
+    def versions(self, adapter: str) -> Iterator[Version]:
+        return (Version.model_validate(item) for item in self._pages(f"/v1/adapters/{adapter}/versions"))
+
+    def set_alias(self, adapter: str, alias: str, version: str, *, expected: str | None) -> Mapping[str, Any]:
+        """Point an alias at `version` if it points at `expected` now (None: if it does not exist yet)."""
+        body = {"version": version, "expected": expected}
+        answer: Mapping[str, Any] = self.transport.send("PUT", f"/v1/adapters/{adapter}/aliases/{alias}", body)
+        return answer
+
+    def rebuild(self, adapter: str) -> Run:
+        return Run.model_validate(self.transport.send("POST", f"/v1/adapters/{adapter}/rebuilds", {}))
+
+    # Unlearning
+
+    def submit(self, body: Mapping[str, Any]) -> Request:
+        return Request.model_validate(self.transport.send("POST", "/v1/unlearning-requests", body))
+
+    def plan(self, body: Mapping[str, Any]) -> Plan:
+        return Plan.model_validate(self.transport.send("POST", "/v1/unlearning-plans", body))
+
+    def request(self, request_id: str) -> Request:
+        return Request.model_validate(self.transport.get(f"/v1/unlearning-requests/{request_id}"))
+
+    def requests(self, limit: int) -> list[Request]:
+        """The newest ones, at most `limit`."""
+        items = islice(self._pages("/v1/unlearning-requests"), limit)
+        return [Request.model_validate(item) for item in items]
+
+    def certificates(self, request_id: str) -> Sequence[Mapping[str, Any]]:
+        """Signed statements as DSSE envelopes, newest first."""
+        return list(self._pages(f"/v1/unlearning-requests/{request_id}/certificates"))
+
+    def run(self, run_id: str) -> Run:
+        return Run.model_validate(self.transport.get(f"/v1/runs/{run_id}"))
+
+    def public_keys(self) -> Mapping[str, Any]:
+        """The JSON Web Key Set that certificates verify with."""
+        keys: Mapping[str, Any] = self.transport.get("/.well-known/jwks.json")
+        return keys
+
+    # The feed
+
+    def feed_end(self) -> str:
+        """A cursor after the newest event."""
+        page = self.transport.get("/v1/events", {"start": "now", "limit": 1})
+        return str(page["next_cursor"])
+
+    def events(self, cursor: str) -> Iterator[Event]:
+        """Every event after a cursor, live and without end."""
+
+        def connect(last_event_id: str | None) -> AbstractContextManager[httpx.Response]:
+            return self.transport.feed("/v1/events", {"cursor": cursor}, last_event_id)
+
+        for event in follow(connect, last_event_id=None):
+            yield Event.model_validate_json(event.data)
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """The items of a cursor-paged list."""
+        cursor: str | None = None
+        while True:
+            page = self.transport.get(path, {"cursor": cursor})
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+
+def unlearning_body(
+    operations: Sequence[Operation],
+    *,
+    adapters: Sequence[str] = (),
+    strategy: str | None = None,
+    client_reference: str | None = None,
+    regulation: str | None = None,
+) -> dict[str, Any]:
+    """The body of a request or a plan. Without adapters it concerns every line that holds a match."""
+    body = {
+        "operations": [operation.model_dump(mode="json", exclude_none=True) for operation in operations],
+        "adapters": list(adapters) or None,
+        "strategy": strategy,
+        "client_reference": client_reference,
+        "regulation": regulation,
+    }
+    return {name: value for name, value in body.items() if value is not None}

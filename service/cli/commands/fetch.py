@@ -1,0 +1,32 @@
+"""`lethe fetch`: a version's files into a directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.download import fetch as fetch_version
+from service.cli.session import Session, talks_to_service
+from service.domain.errors import InvalidInput
+
+
+@talks_to_service
+def fetch(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as support-bot@v2 or @production.")],
+    directory: Annotated[Path, typer.Argument(file_okay=False, help="Gets the adapter in PEFT layout.")],
+) -> None:
+    """Download a version; what is there already is not sent again."""
+    adapter, at, version = name.partition("@")
+    if not (adapter and at and version):
+        raise InvalidInput(f"{name} names no version.", field="NAME@VERSION", fix=f"Write {adapter}@v2 or an alias.")
+    fetched = fetch_version(session.client, adapter, version, directory)
+    session.output.value(
+        {
+            "version": f"{fetched.adapter}@{fetched.version}",
+            "digest": fetched.digest,
+            "directory": str(directory),
+            "bytes_received": fetched.bytes_received,
+        },
+        f"{fetched.adapter}@{fetched.version} is in {directory} ({fetched.bytes_received} bytes received)",
+    )

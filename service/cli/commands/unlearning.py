@@ -1,0 +1,80 @@
+"""What the commands that file unlearning requests share; `lethe submit` files one as it is written."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.client import unlearning_body
+from service.cli.output import plan_table, requests_table
+from service.cli.session import Session, talks_to_service
+from service.cli.waiting import wait_for_request
+from service.domain.adapters import Strategy
+from service.domain.errors import InvalidInput
+from service.domain.operations import Operation
+from service.domain.states import RequestState
+
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would happen, and change nothing.")]
+Wait = Annotated[bool, typer.Option(help="Wait until the request is answered.")]
+StrategyOption = Annotated[Strategy | None, typer.Option("--strategy", help="How to answer; default: the policy's.")]
+Reference = Annotated[str | None, typer.Option(help="Your own reference of the request; must be unique.")]
+Regulation = Annotated[str | None, typer.Option(help="The legal clock: gdpr, uk_gdpr, ccpa, …")]
+
+# What a client may call an answer: the adapter is published, even if its exact form is still to come.
+ANSWERED = (RequestState.succeeded, RequestState.awaiting_rebuild)
+# What moves on only when somebody decides.
+WAITS_FOR_PEOPLE = (RequestState.awaiting_approval, RequestState.needs_attention)
+
+
+def run(
+    session: Session,
+    operations: Sequence[Operation],
+    *,
+    adapters: Sequence[str],
+    plan: bool,
+    wait: bool,
+    strategy: Strategy | None,
+    reference: str | None,
+    regulation: str | None,
+) -> None:
+    """Plan or file a request of these operations, and print what comes of it."""
+    body = unlearning_body(
+        operations, adapters=adapters, strategy=strategy, client_reference=reference, regulation=regulation
+    )
+    run_body(session, body, plan=plan, wait=wait)
+
+
+def run_body(session: Session, body: Mapping[str, Any], *, plan: bool, wait: bool) -> None:
+    """Plan or file a request, and print what comes of it."""
+    if plan:
+        answer = session.client.plan(body)
+        session.output.one(answer, plan_table(answer))
+        return
+    request = session.client.submit(body)
+    session.output.note(f"accepted: {request.id}")
+    if wait:
+        request = wait_for_request(session, request.id)
+    session.output.one(request, requests_table([request]))
+    session.end(is_success=not wait or request.state in ANSWERED)
+
+
+@talks_to_service
+def submit(
+    session: Session,
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="The body as JSON; - for stdin."),
+    ],
+    *,
+    plan: PlanOnly = False,
+    wait: Wait = True,
+) -> None:
+    """File an unlearning request of any operations, as the API takes it."""
+    try:
+        body = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"The request is not valid JSON: {error}.", field=str(file)) from error
+    run_body(session, body, plan=plan, wait=wait)

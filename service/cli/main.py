@@ -1,0 +1,41 @@
+"""The `lethe` command.
+
+Exit codes: 0 done; 1 the request or run failed or needs attention; 2 the call was wrong or refused.
+"""
+
+import typer
+
+from service.cli.commands.correct import correct
+from service.cli.commands.datasets import datasets, upload
+from service.cli.commands.fetch import fetch
+from service.cli.commands.forget import forget
+from service.cli.commands.status import status
+from service.cli.commands.train import import_adapter, train
+from service.cli.commands.unlearning import submit
+from service.cli.commands.up import up
+from service.cli.commands.versions import alias, rebuild, versions
+
+app = typer.Typer(
+    name="lethe",
+    help="Make LoRA-tuned language models forget.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command()(up)
+app.command()(upload)
+app.command()(datasets)
+app.command()(train)
+app.command("import")(import_adapter)
+app.command()(forget)
+app.command()(correct)
+app.command()(submit)
+app.command()(status)
+app.command()(versions)
+app.command()(rebuild)
+app.command()(alias)
+app.command()(fetch)
+
+if __name__ == "__main__":
+    app()

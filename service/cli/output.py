@@ -1,0 +1,199 @@
+"""Printing: tables for people on a terminal, JSON for machines. Nothing here decides anything."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from service.cli.models import Dataset, Line, Plan, Request, Run, Version
+from service.cli.problems import Problem
+from service.domain.errors import LetheError
+
+COLOURS = {
+    "succeeded": "green",
+    "ready": "green",
+    "running": "cyan",
+    "preparing": "cyan",
+    "awaiting_rebuild": "cyan",
+    "failed": "red",
+    "rejected": "red",
+    "needs_attention": "red",
+    "withdrawn": "dim",
+    "quarantined": "dim",
+}
+
+
+class Output:
+    """Results go to standard output; problems and progress to standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False)
+        self.errors = Console(stderr=True, highlight=False)
+
+    def one(self, answer: BaseModel, table: Table) -> None:
+        if self.as_json:
+            self._json(answer.model_dump(mode="json"))
+        else:
+            self.console.print(table)
+
+    def many(self, answers: Iterable[BaseModel], table: Table) -> None:
+        if self.as_json:
+            self._json([answer.model_dump(mode="json") for answer in answers])
+        else:
+            self.console.print(table)
+
+    def value(self, value: Mapping[str, object], text: str) -> None:
+        """An answer that one line of text says to people."""
+        if self.as_json:
+            self._json(value)
+        else:
+            self.console.print(text, markup=False)
+
+    def note(self, text: str) -> None:
+        """A line for people only."""
+        if not self.as_json:
+            self.errors.print(text)
+
+    def refusal(self, refusal: Problem | LetheError) -> None:
+        """Title, detail, field and fix, each where there is one."""
+        if self.as_json:
+            self._json(_refusal_json(refusal))
+            return
+        self.errors.print(f"[bold red]{refusal.title}[/]")
+        self.errors.print(refusal.detail, markup=False)
+        for name, value in (("field", refusal.field), ("fix", refusal.fix), *refusal.extra.items()):
+            if value is not None:
+                self.errors.print(f"  {name}: {value}", markup=False)
+
+    def _json(self, value: object) -> None:
+        print(json.dumps(value, indent=2 if self.console.is_terminal else None))
+
+
+def _refusal_json(refusal: Problem | LetheError) -> dict[str, object]:
+    if isinstance(refusal, Problem):
+        return refusal.to_json()
+    return {"title": refusal.title, "code": refusal.code, "detail": refusal.detail, "fix": refusal.fix}
+
+
+def datasets_table(datasets: Iterable[Dataset]) -> Table:
+    table = _table("dataset", "name", "instances", "subjects", "duplicates", "created")
+    for item in datasets:
+        table.add_row(
+            item.id,
+            item.name or "",
+            str(item.instance_count),
+            str(item.subject_count),
+            str(item.duplicate_count),
+            f"{item.created_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def lines_table(lines: Iterable[Line]) -> Table:
+    table = _table("adapter", "base model", "newest", "anchor", "aliases")
+    for line in lines:
+        aliases = ", ".join(f"{alias} → {version}" for alias, version in sorted(line.aliases.items()))
+        table.add_row(line.name, line.base_model.path, line.head or "", line.anchor or "", aliases)
+    return table
+
+
+def versions_table(versions: Iterable[Version]) -> Table:
+    table = _table("version", "state", "made by", "claim", "parent", "anchor", "aliases", "created", "digest")
+    for version in versions:
+        table.add_row(
+            f"{version.adapter}@{version.version}",
+            _state(version.state),
+            version.kind,
+            version.claim_level or "",
+            version.parent or "",
+            version.anchor or "",
+            ", ".join(version.aliases),
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+            (version.digest or "").removeprefix("sha256:")[:12],
+        )
+    return table
+
+
+def version_table(version: Version) -> Table:
+    """One version, with what its line supports."""
+    table = versions_table([version])
+    capabilities = [
+        f"{'yes' if capability.supported else 'no'}: {capability.name}" + (f" ({why})" if why else "")
+        for capability in version.capabilities
+        for why in [capability.reason]
+    ]
+    rejection = [] if version.rejection is None else [f"{version.rejection.code}: {version.rejection.detail}"]
+    table.caption = "\n".join([*capabilities, *rejection]) or None
+    return table
+
+
+def requests_table(requests: Sequence[Request]) -> Table:
+    """A row a target."""
+    table = _table("request", "state", "due", "adapter", "target", "strategy", "version", "claim")
+    for request in requests:
+        state = _state(request.state) + (f" ({request.outcome})" if request.outcome else "")
+        first = (request.id, state + (" [yellow]held[/]" if request.on_hold else ""), f"{request.due_at:%Y-%m-%d}")
+        for number, target in enumerate(request.targets):
+            table.add_row(
+                *(first if number == 0 else ("", "", "")),
+                target.adapter,
+                _state(target.state),
+                target.strategy or "",
+                target.version or "",
+                target.claim_level or "",
+            )
+        if not request.targets:
+            table.add_row(*first)
+    reasons = [f"{r.failure.code}: {r.failure.detail}" for r in requests if r.failure]
+    table.caption = "\n".join(reasons) or None
+    return table
+
+
+def run_table(run: Run) -> Table:
+    table = _table("run", "adapter", "kind", "state", "stage", "progress", "version", "seconds")
+    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in (run.seconds or {}).items())
+    table.add_row(
+        run.id,
+        run.adapter,
+        run.kind,
+        _state(run.state),
+        f"waiting for {run.waiting_for}" if run.waiting_for else run.stage or "",
+        f"{run.progress:.0%}",
+        run.version or "",
+        seconds,
+    )
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    table = _table("adapter", "removals", "corrections", "duplicates", "share", "strategy", "takes", "claim", "why")
+    for line in plan.lines:
+        takes = "not measured yet" if line.estimated_seconds is None else f"{line.estimated_seconds:.0f} s"
+        table.add_row(
+            f"{line.adapter}@{line.version}",
+            str(line.removals),
+            str(line.corrections),
+            str(line.exact_duplicates),
+            f"{line.share:.1%}",
+            line.strategy + (" [yellow]needs approval[/]" if line.needs_approval else ""),
+            takes,
+            line.claim_level,
+            line.reason,
+        )
+    table.caption = f"no subject index on: {', '.join(plan.unindexed)}" if plan.unindexed else None
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", caption_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _state(state: str) -> str:
+    colour = COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state

@@ -1,0 +1,64 @@
+"""`python -m workers.demo`: tell the story, print the tables, leave the figures, and judge them.
+
+Exit code 0 only if every demand on the figures is met.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from service.cli.problems import Problem
+from workers.demo.embedded import StackFailed
+from workers.demo.peer import PeerFailed
+from workers.demo.report import Report
+from workers.demo.story import Story, StoryFailed
+from workers.demo.table import answers_table, checks_table, losses_table, times_table
+
+DIRECTORY = Path(".lethe/demo")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers.demo", description=__doc__)
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where everything is left")
+    directory: Path = parser.parse_args().directory
+    # Nothing is downloaded from the Hub, and the processes started from here inherit that.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    console = Console(highlight=False)
+    started = time.perf_counter()
+    try:
+        report = Story(directory, console).tell()
+    except (StoryFailed, StackFailed, PeerFailed, Problem) as error:
+        console.print(f"[bold red]The demonstration stopped.[/] {type(error).__name__}")
+        console.print(str(error), markup=False)
+        return 1
+    (directory / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
+    return _conclude(console, report, directory, time.perf_counter() - started)
+
+
+def _conclude(console: Console, report: Report, directory: Path, seconds: float) -> int:
+    checks = list(report.checks())
+    for table in (
+        losses_table(report.exams),
+        answers_table(report.exams),
+        times_table(report.times),
+        checks_table(checks),
+    ):
+        console.print()
+        console.print(table)
+    difference = report.rebuild_difference
+    same = "bit-equal" if difference == 0 else f"within {difference:.1e} of each other"
+    console.print(f"\nThe rebuilt v3 and the adapter retrained apart are {same}.")
+    console.print(f"Figures: {directory / 'report.json'}. It took {seconds:.0f} s.", markup=False)
+    for check in checks:
+        if not check.is_met:
+            console.print(f"[bold red]Not met:[/] {check.demand} ({check.figure})")
+    return 0 if all(check.is_met for check in checks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

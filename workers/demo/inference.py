@@ -1,0 +1,120 @@
+"""An inference process: it keeps a base model and one PEFT adapter, and swaps the adapter in place.
+
+It gets adapters from the service's downloads and from nowhere else, and the base model is loaded
+once. Between two versions the old weights are overwritten where they lie. A swap counts as
+proven if the live tensors are the file's bit for bit, the model's predictions changed, and they are those of
+the same adapter loaded into a fresh base.
+
+    python -m workers.demo.inference BASE_DIRECTORY DOWNLOADS_DIRECTORY < questions > answers
+
+Questions: {"serve": "support-bot@v2"} and {"exam": [question, …]}.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from peft.utils.hotswap import hotswap_adapter
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from service.cli.client import LetheClient
+from service.cli.download import fetch
+from workers.demo.exam import Question, take
+from workers.demo.peer import Say, answer_questions
+
+ADAPTER = "default"
+# Two ways to the same weights may differ by the rounding of one addition.
+SAME_LOGITS = 1e-5
+
+
+class Inference:
+    """One resident base and at most one adapter on it. One question at a time, so no forward pass sees half a swap."""
+
+    def __init__(self, base: Path, downloads: Path, client: LetheClient) -> None:
+        self._base = base
+        self._downloads = downloads
+        self._client = client
+        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._model: PreTrainedModel | PeftModel = _open_base(base)
+        self._probe = self._tokenizer("Question:", return_tensors="pt", add_special_tokens=False)["input_ids"]
+
+    def serve(self, adapter: str, version: str) -> dict[str, object]:
+        """Download a version and put it in place of the present one."""
+        started = time.perf_counter()
+        directory = self._downloads / f"{adapter}-{version}"
+        fetched = fetch(self._client, adapter, version, directory)
+        downloaded = time.perf_counter()
+        before = self._logits(self._model)
+        self._put_in_place(directory)
+        swapped = time.perf_counter()
+        proof = self._proof(directory, before)
+        return {
+            "version": f"{adapter}@{fetched.version}",
+            "digest": fetched.digest,
+            "download_s": downloaded - started,
+            "swap_s": swapped - downloaded,
+            **proof,
+        }
+
+    def exam(self, questions: list[Question]) -> dict[str, object]:
+        return take(self._model, self._tokenizer, questions).model_dump()
+
+    def _put_in_place(self, directory: Path) -> None:
+        if isinstance(self._model, PeftModel):
+            hotswap_adapter(self._model, str(directory), adapter_name=ADAPTER, torch_device="cpu")
+        else:
+            self._model = PeftModel.from_pretrained(self._model, directory, adapter_name=ADAPTER)
+        self._model.eval()
+
+    def _proof(self, directory: Path, before: Tensor) -> dict[str, object]:
+        assert isinstance(self._model, PeftModel)
+        written = load_file(directory / "adapter_model.safetensors")
+        live = get_peft_model_state_dict(self._model, adapter_name=ADAPTER)
+        is_bit_equal = live.keys() == written.keys() and all(torch.equal(live[name], written[name]) for name in live)
+        after = self._logits(self._model)
+        fresh = PeftModel.from_pretrained(_open_base(self._base), directory)
+        change = float((after - before).abs().max())
+        difference = float((after - self._logits(fresh)).abs().max())
+        return {
+            "weights_are_the_files": is_bit_equal,
+            "largest_change_of_a_logit": change,
+            "difference_from_a_fresh_load": difference,
+            "proven": is_bit_equal and change > SAME_LOGITS >= difference,
+        }
+
+    @torch.no_grad()
+    def _logits(self, model: PreTrainedModel | PeftModel) -> Tensor:
+        logits: Tensor = model(input_ids=self._probe).logits
+        return logits
+
+
+def _open_base(base: Path) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model.requires_grad_(False)
+    return model
+
+
+def main(base: Path, downloads: Path) -> None:
+    shutil.rmtree(downloads, ignore_errors=True)
+    downloads.mkdir(parents=True)
+    with LetheClient.from_environment() as client:
+        inference = Inference(base, downloads, client)
+
+        def answer(question: Mapping[str, Any], say: Say) -> Mapping[str, object]:
+            if "serve" in question:
+                adapter, _, version = str(question["serve"]).partition("@")
+                return inference.serve(adapter, version)
+            return inference.exam([Question.model_validate(one) for one in question["exam"]])
+
+        answer_questions(answer)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
