@@ -58,7 +58,7 @@ class Child:
     def _run(self, job: Job) -> Result:
         try:
             return self._engine.run(job, progress=self._channel.send, should_yield=self._yield.is_set)
-        except Exception as error:  # noqa: BLE001 - the process boundary: whatever escapes becomes a failure
+        except Exception as error:
             if not isinstance(error, EngineRefusal):
                 log.exception("job failed")
             return classify(error)
