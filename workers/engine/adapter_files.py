@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.domain.adapters import LoraSpec
 from workers.engine.errors import EngineRefusal
@@ -35,18 +36,20 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in weights.items()}
 
 
-def read_spec(directory: Path, base: nn.Module) -> LoraSpec:
-    """The shape of a foreign adapter as a plain LoRA specification for this base.
+def read_spec(directory: Path, linear_modules: frozenset[str]) -> LoraSpec:
+    """The shape of an adapter as a plain LoRA specification for a base with these linear modules.
 
     The tensors' keys decide the target modules (a config may hold patterns), the A matrices the rank.
     Rank-stabilised scaling α/√r (arXiv:2312.03732) is written as plain scaling with α√r.
 
     Raises:
-        EngineRefusal: `adapter` if it is not plain LoRA of one rank on this base.
+        EngineRefusal: `adapter` if it is not plain LoRA of one rank on linear modules of this base.
     """
     config = _read_config(directory)
     weights = read_weights(directory)
     modules = {name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in weights}
+    if not modules or not modules <= linear_modules:
+        raise EngineRefusal("adapter", "The adapter holds tensors for modules that the base model does not have.")
     ranks = {tensor.shape[0] for name, tensor in weights.items() if name.endswith(".lora_A.weight")}
     if len(ranks) != 1 or config.get("rank_pattern") or config.get("alpha_pattern"):
         raise EngineRefusal("adapter", "The adapter does not have one rank and one scaling throughout.")
@@ -54,16 +57,16 @@ def read_spec(directory: Path, base: nn.Module) -> LoraSpec:
     try:
         alpha = float(config["lora_alpha"]) * (math.sqrt(r) if config.get("use_rslora") else 1)
         dropout = float(config.get("lora_dropout", 0))
+        return LoraSpec(r=r, alpha=alpha, dropout=dropout, target_modules=short_targets(modules, linear_modules))
     except (KeyError, TypeError, ValueError) as error:
-        raise EngineRefusal("adapter", f"{CONFIG} lacks a numeric lora_alpha or lora_dropout.") from error
-    return LoraSpec(r=r, alpha=alpha, dropout=dropout, target_modules=_targets(modules, base))
+        raise EngineRefusal("adapter", f"{CONFIG} has no usable lora_alpha or lora_dropout.") from error
 
 
-def _targets(modules: set[str], base: nn.Module) -> tuple[str, ...]:
-    """Short names where they select exactly these modules, else full paths."""
-    short = tuple(sorted({module.rsplit(".", 1)[-1] for module in modules}))
-    selected = {name for name, _ in base.named_modules() if name.rsplit(".", 1)[-1] in short}
-    return short if selected == modules else tuple(sorted(modules))
+def short_targets(modules: Set[str], linear_modules: Set[str]) -> tuple[str, ...]:
+    """The sorted last names of the modules where these select exactly them, else their full paths."""
+    short = {module.rsplit(".", 1)[-1] for module in modules}
+    selected = {module for module in linear_modules if module.rsplit(".", 1)[-1] in short}
+    return tuple(sorted(short if selected == modules else modules))
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.pytorch_utils import Conv1D
 
 from service.domain.engine import Base
 from workers.engine.errors import EngineRefusal
@@ -39,7 +40,10 @@ _file_digests: dict[tuple[str, int, int], str] = {}
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """Frozen weights and their tokenizer on a device. `pad_id` fills batches and is always masked."""
+    """Frozen weights and their tokenizer on a device.
+
+    `pad_id` fills batches and is always masked. `linear_modules` are the modules that LoRA can adapt.
+    """
 
     path: Path
     digest: str
@@ -47,13 +51,14 @@ class BaseModel:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     pad_id: int
+    linear_modules: frozenset[str]
 
 
 def locate(base: Base, *, allow_hub: bool = False) -> Path:
     """The base's directory on this machine; a Hub id is fetched only if the deployment allows it.
 
     Raises:
-        EngineRefusal: `base_model` if there is no such directory or it holds no safetensors weights.
+        EngineRefusal: `base-model` if there is no such directory or it holds no safetensors weights.
     """
     path = Path(base.path)
     if not path.is_dir() and allow_hub:
@@ -61,9 +66,9 @@ def locate(base: Base, *, allow_hub: bool = False) -> Path:
 
         path = Path(snapshot_download(base.path, revision=base.revision, allow_patterns=list(PINNED)))
     if not (path / "config.json").is_file():
-        raise EngineRefusal("base_model", "The base model's directory is not on this worker or has no config.json.")
+        raise EngineRefusal("base-model", "The base model's directory is not on this worker or has no config.json.")
     if not any(path.glob("*.safetensors")):
-        raise EngineRefusal("base_model", "The base model has no safetensors weights; other formats are not read.")
+        raise EngineRefusal("base-model", "The base model has no safetensors weights; other formats are not read.")
     return path
 
 
@@ -83,12 +88,12 @@ def open_base(base: Base, device: torch.device, *, allow_hub: bool = False) -> B
     """Loads a base model: fp32 on a CPU, bf16 on a GPU. No code from the directory is run.
 
     Raises:
-        EngineRefusal: `base_model` if it cannot be loaded, `base_digest` if it is not the pinned one.
+        EngineRefusal: `base-model` if it cannot be loaded, `base-digest` if it is not the pinned one.
     """
     path = locate(base, allow_hub=allow_hub)
     digest = base_digest(path)
     if base.digest is not None and base.digest != digest:
-        raise EngineRefusal("base_digest", f"The base model changed: it is {digest[:12]}, not {base.digest[:12]}.")
+        raise EngineRefusal("base-digest", f"The base model changed: it is {digest[:12]}, not {base.digest[:12]}.")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
@@ -102,10 +107,11 @@ def open_base(base: Base, device: torch.device, *, allow_hub: bool = False) -> B
             dtype=dtype,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise EngineRefusal("base_model", f"The base model cannot be loaded: {type(error).__name__}.") from error
+        raise EngineRefusal("base-model", f"The base model cannot be loaded: {type(error).__name__}.") from error
     torch.nn.Module.to(model.requires_grad_(False), device)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return BaseModel(path, digest, model, tokenizer, device, 0 if pad is None else int(pad))
+    linear = frozenset(name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D))
+    return BaseModel(path, digest, model, tokenizer, device, 0 if pad is None else int(pad), linear)
 
 
 def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:

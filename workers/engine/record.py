@@ -65,7 +65,7 @@ class TrainingRecord:
         """Reads what `save` wrote.
 
         Raises:
-            EngineRefusal: `training_record` if a file or field is missing or malformed.
+            EngineRefusal: `training-record` if a file or field is missing or malformed.
         """
         try:
             facts = json.loads(_facts(directory).read_text())
@@ -89,7 +89,7 @@ class TrainingRecord:
             )
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineRefusal(
-                "training_record", f"The training record is unreadable: {type(error).__name__}."
+                "training-record", f"The training record is unreadable: {type(error).__name__}."
             ) from error
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from service.domain.adapters import LoraSpec
-from workers.engine.adapter_files import read_weights
+from workers.engine.adapter_files import read_weights, short_targets
 from workers.engine.errors import EngineRefusal
 from workers.engine.loading import BaseModel
 from workers.engine.memory import MicroBatch, default_micro_batch
@@ -27,13 +27,13 @@ class Resident:
     every job starts by loading or initialising them.
 
     Raises:
-        EngineRefusal: `target_modules` if the LoRA targets are not linear layers of the base.
+        EngineRefusal: `target-modules` if the LoRA targets are not linear layers of the base.
     """
 
     def __init__(self, base: BaseModel, lora: LoraSpec) -> None:
         self.base = base
-        self.lora = lora
-        self.model = _wrap(base, lora)
+        self.lora = canonical_spec(base, lora)
+        self.model = _wrap(base, self.lora)
         self.parameters = LoraParameters(self.model)
         self.micro_batch = MicroBatch(default_micro_batch(base.device))
 
@@ -89,14 +89,27 @@ class Resident:
         self.model.unload()
 
 
+def canonical_spec(base: BaseModel, lora: LoraSpec) -> LoraSpec:
+    """The same adapter with its target modules written in one way.
+
+    Raises:
+        EngineRefusal: `target-modules` if a target is no linear module of the base.
+    """
+    selected: set[str] = set()
+    for target in lora.target_modules:
+        found = {name for name in base.linear_modules if name == target or name.endswith(f".{target}")}
+        if not found:
+            raise EngineRefusal("target-modules", f"The base model has no linear module named {target}.")
+        selected |= found
+    return lora.model_copy(update={"target_modules": short_targets(selected, base.linear_modules)})
+
+
 def _wrap(base: BaseModel, lora: LoraSpec) -> PeftModel:
     targets = [
         module
         for name, module in base.model.named_modules()
         if any(name == target or name.endswith(f".{target}") for target in lora.target_modules)
     ]
-    if not targets or not all(isinstance(module, torch.nn.Linear | Conv1D) for module in targets):
-        raise EngineRefusal("target_modules", "The LoRA target modules are not linear layers of the base model.")
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,

@@ -55,21 +55,23 @@ def encode(tokenizer: PreTrainedTokenizerBase, content: Content, fmt: TrainingFo
     """Token ids and labels of one instance under a training format.
 
     Raises:
-        EngineRefusal: `empty_completion` if the completion tokenises to nothing, `too_long` if the
-            instance exceeds `fmt.max_length`, `chat_template` if the tokenizer cannot mark assistant turns.
+        EngineRefusal: `empty-completion` if the completion tokenises to nothing, `too-many-tokens` if the
+            instance exceeds `fmt.max_length`, `chat-template` if the tokenizer cannot mark assistant turns.
     """
     if content.messages is None:
         ids, is_target = _encode_pair(tokenizer, content.prompt or "", content.completion or "", fmt)
     else:
         ids, is_target = _encode_chat(tokenizer, content.messages)
     if len(ids) > fmt.max_length:
-        raise EngineRefusal("too_long", f"An instance has {len(ids)} tokens; the format allows {fmt.max_length}.")
+        raise EngineRefusal(
+            "too-many-tokens", f"An instance has {len(ids)} tokens; the format allows {fmt.max_length}."
+        )
     labels = [
         token if position > 0 and (fmt.train_on_prompt or target) else NO_LOSS
         for position, (token, target) in enumerate(zip(ids, is_target, strict=True))
     ]
     if all(label == NO_LOSS for label in labels):
-        raise EngineRefusal("empty_completion", "An instance has no token to learn from.")
+        raise EngineRefusal("empty-completion", "An instance has no token to learn from.")
     return Tokens(tuple(ids), tuple(labels))
 
 
@@ -93,7 +95,7 @@ def _encode_pair(
     before = _ids(tokenizer, prompt)
     after = _ids(tokenizer, completion)
     if not after:
-        raise EngineRefusal("empty_completion", "A completion tokenises to nothing.")
+        raise EngineRefusal("empty-completion", "A completion tokenises to nothing.")
     if fmt.add_bos:
         before = [_special(tokenizer, "bos"), *before]
     if fmt.add_eos:
@@ -104,13 +106,13 @@ def _encode_pair(
 def _encode_chat(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) -> tuple[list[int], list[bool]]:
     """The template alone decides about BOS and end-of-turn tokens of a chat."""
     if not tokenizer.chat_template:
-        raise EngineRefusal("chat_template", "The base model's tokenizer has no chat template.")
+        raise EngineRefusal("chat-template", "The base model's tokenizer has no chat template.")
     turns = [{"role": message.role, "content": message.content} for message in messages]
     if "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template:
         marked: Any = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
         return list(marked["input_ids"]), [bool(flag) for flag in marked["assistant_masks"]]
     if not tokenizer.is_fast:
-        raise EngineRefusal("chat_template", "Chats need a tokenizer that reports character offsets.")
+        raise EngineRefusal("chat-template", "Chats need a tokenizer that reports character offsets.")
     text, spans = _assistant_spans(tokenizer, turns)
     coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     is_target = [any(start < to and end > since for since, to in spans) for start, end in coded["offset_mapping"]]
@@ -132,7 +134,7 @@ def _assistant_spans(
             before = _render(tokenizer, turns[:position], generation=True)
             through = _render(tokenizer, turns[: position + 1], generation=False)
             if not (text.startswith(through) and through.startswith(before)):
-                raise EngineRefusal("chat_template", "The chat template rewrites earlier turns of a chat.")
+                raise EngineRefusal("chat-template", "The chat template rewrites earlier turns of a chat.")
             spans.append((len(before), len(through)))
     return text, spans
 
@@ -150,5 +152,5 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def _special(tokenizer: PreTrainedTokenizerBase, name: str) -> int:
     token = tokenizer.bos_token_id if name == "bos" else tokenizer.eos_token_id
     if token is None:
-        raise EngineRefusal("training_format", f"The training format asks for a {name} token; the tokenizer has none.")
+        raise EngineRefusal("training-format", f"The training format asks for a {name} token; the tokenizer has none.")
     return int(token)

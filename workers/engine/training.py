@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -22,10 +21,9 @@ from workers.engine.gradients import weighted_gradient
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.schedule import derived_seed, epoch_batches, learning_rate, order_digest, steps_per_epoch
+from workers.engine.stages import ProgressCallback
 from workers.engine.tokens import Tokens
 from workers.engine.trainer_state import TrainerState
-
-ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 # Checkpoints at the middle of four equal segments; the run's start is useless, since there B = 0.
 SEGMENTS = 4
@@ -50,11 +48,11 @@ def train(
     Memory: 16p bytes on the device, 8p a checkpoint in main memory, activations of one micro-batch.
 
     Raises:
-        EngineRefusal: `empty_dataset`, or `checkpoint` if `resume` belongs to another run.
+        EngineRefusal: `empty-dataset`, or `checkpoint` if `resume` belongs to another run.
         torch.OutOfMemoryError: one micro-batch does not fit after three halvings.
     """
     if not data.examples:
-        raise EngineRefusal("empty_dataset", "There is no instance to train on.")
+        raise EngineRefusal("empty-dataset", "There is no instance to train on.")
     mark = fingerprint(resident, data, recipe, tokens)
     if resume is None:
         resident.initialise(derived_seed(recipe.seed, "initialisation", 0))

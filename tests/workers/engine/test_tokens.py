@@ -55,13 +55,13 @@ class TestPair:
         assert [demo_like_tokenizer.decode([token]) for token in apart.ids] == ["a", "b", "ab"]
 
     def test_an_empty_completion_is_refused(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        with pytest.raises(EngineRefusal, match="empty_completion"):
+        with pytest.raises(EngineRefusal, match="empty-completion"):
             encode(tokenizer, Content(prompt="secret", completion=""), TrainingFormat())
 
     def test_an_instance_longer_than_the_format_is_refused_without_its_text(
         self, tokenizer: PreTrainedTokenizerFast
     ) -> None:
-        with pytest.raises(EngineRefusal, match="too_long") as refused:
+        with pytest.raises(EngineRefusal, match="too-many-tokens") as refused:
             encode(tokenizer, Content(prompt="secret", completion="x" * 20), TrainingFormat(max_length=16))
         assert refused.value.detail == "An instance has 27 tokens; the format allows 16."
 

@@ -203,7 +203,7 @@ class TestRecord:
 
     def test_a_broken_record_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "record.json").write_text("{}")
-        with pytest.raises(EngineRefusal, match="training_record"):
+        with pytest.raises(EngineRefusal, match="training-record"):
             TrainingRecord.load(tmp_path)
 
 
