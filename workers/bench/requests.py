@@ -39,9 +39,9 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     world = make_world()
     base = ensure_base_model(world, directory).resolve()
-    with EmbeddedStack(directory / "home", directory / "service.log") as stack:
-        with LetheClient(stack.url, stack.key) as client:
-            _measure(client, world, base, directory)
+    stack = EmbeddedStack(directory / "home", directory / "service.log")
+    with stack, LetheClient(stack.url, stack.key) as client:
+        _measure(client, world, base, directory)
 
 
 def _measure(client: LetheClient, world: World, base: Path, directory: Path) -> None:
