@@ -1,4 +1,4 @@
-"""The same promises on a directory and on an object store (fsspec's in-memory one, which has no rename)."""
+"""The same promises on a directory, on an object store in memory, and on S3's protocol where it can be tested."""
 
 import hashlib
 import os
@@ -16,16 +16,32 @@ from service.store import durable
 from service.store.blobs import Blobs
 
 
-@pytest.fixture(params=["file", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """A server that speaks S3's protocol."""
+    pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    server = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer(
+        "127.0.0.1", port=0, verbose=False
+    )
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    bucket = uuid.uuid4().hex
     if request.param == "file":
         yield f"file://{tmp_path}/blobs"
-        return
-    bucket = f"/{uuid.uuid4().hex}"
-    yield f"memory:/{bucket}"
-    memory = fsspec.filesystem("memory")
-    if memory.exists(bucket):
-        memory.rm(bucket, recursive=True)
+    elif request.param == "memory":
+        yield f"memory://{bucket}"
+        fsspec.filesystem("memory").store.clear()
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_endpoint"))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "any")
+        fsspec.filesystem("s3").mkdir(bucket)
+        yield f"s3://{bucket}/prod"
 
 
 @pytest.fixture
