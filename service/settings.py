@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=2**30, gt=0, description="Largest dataset or adapter archive a client may upload."
     )
+    dataset_uris: str = Field(
+        default="",
+        description="Places datasets may be read from by URI, separated by spaces (`s3://bucket/data file:///data`).",
+        json_schema_extra=_documented("none: uploads only"),
+    )
     worker_pool: str = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",

@@ -1,8 +1,8 @@
 """Move an alias, by compare-and-set, never to a version that would undo an erasure."""
 
-from service.domain.errors import Conflict, Gone, InvalidInput, NotFound, UndoesErasure
+from service.domain.errors import Conflict, Gone, InvalidInput, UndoesErasure
 from service.domain.states import VersionState
-from service.flows.lookup import VERSION_NAME, find_line, find_version
+from service.flows.lookup import VERSION_NAME, find_alias, find_line, find_version
 from service.flows.new_version import point
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
@@ -75,9 +75,6 @@ def drop_alias(unit: Unit, adapter: str, name: str, *, actor: str) -> None:
         NotFound: there is no such alias.
     """
     line = unit.lines.lock(find_line(unit, adapter).id)
-    alias = unit.lines.alias(line.id, name)
-    if alias is None:
-        raise NotFound("There is no such alias.", field="alias", code="unknown-alias")
-    unit.lines.remove_alias(alias)
+    unit.lines.remove_alias(find_alias(unit, line, name))
     unit.audit(actor, "alias.removed", adapter=line.name, alias=name)
     unit.emit("alias.removed", adapter=line.name, alias=name)

@@ -4,7 +4,7 @@ import re
 
 from service.domain.errors import NotFound
 from service.store.database import Unit
-from service.store.tables import Dataset, Line, Run, UnlearningRequest, Version
+from service.store.tables import Alias, Dataset, Line, Run, UnlearningRequest, Version
 
 VERSION_NAME = re.compile(r"v([1-9][0-9]{0,8})")
 
@@ -32,6 +32,13 @@ def find_version(unit: Unit, line: Line, name: str) -> Version:
             code="unknown-version",
         )
     return version
+
+
+def find_alias(unit: Unit, line: Line, name: str) -> Alias:
+    alias = unit.lines.alias(line.id, name)
+    if alias is None:
+        raise NotFound("There is no such alias.", field="alias", code="unknown-alias")
+    return alias
 
 
 def find_request(unit: Unit, request_id: str) -> UnlearningRequest:

@@ -35,7 +35,7 @@ class RequestRepository(Repository):
 
     def count_by_state(self) -> Mapping[RequestState, int]:
         query = select(UnlearningRequest.state, func.count()).group_by(UnlearningRequest.state)
-        return {state: count for state, count in self.session.execute(query)}
+        return dict(self.session.execute(query).all())
 
     def oldest_open(self) -> datetime | None:
         """When the oldest open request was filed."""

@@ -140,7 +140,7 @@ class RunRepository(Repository):
         """Live workers a pool."""
         limit = now - timedelta(seconds=within_s)
         query = select(WorkerRow.pool, func.count()).where(WorkerRow.seen_at >= limit).group_by(WorkerRow.pool)
-        return {pool: count for pool, count in self.session.execute(query)}
+        return dict(self.session.execute(query).all())
 
     def outbox_lag(self) -> int:
         return self.session.scalar(select(func.count()).where(OutboxRow.sent_at.is_(None))) or 0

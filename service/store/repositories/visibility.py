@@ -37,5 +37,5 @@ class View:
         visible = select(UnlearningRequest.id).where(self.requests())
         return or_(Event.adapter.in_(self.lines), Event.request_id.in_(visible))
 
-    def _line_ids(self) -> Select[tuple[str]]:
+    def _line_ids(self) -> Select[str]:
         return select(Line.id).where(Line.name.in_(self.lines))

@@ -1,0 +1,41 @@
+"""Serve the API: `python -m service.api`. The database must be migrated."""
+
+import logging
+import sys
+
+import uvicorn
+
+from service.api.app import create_app
+from service.flows.keys import ensure_admin_key
+from service.flows.vault import vault_of
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+
+
+def main() -> None:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s api %(message)s")
+    store = Store(settings.database_url)
+    vault = vault_of(store, settings)
+    app = create_app(settings, store, vault, Blobs(settings.blob_url))
+    with store.write() as unit:
+        token = ensure_admin_key(unit, vault, None)
+    if token is not None:
+        sys.stdout.write(f"first admin key, shown this once: {token}\n")
+        sys.stdout.flush()
+    # Our own access log leaves out query strings. Open event streams end by themselves when the server stops.
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
+    )
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

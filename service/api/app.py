@@ -1,0 +1,91 @@
+"""The application: routes, handlers and middleware around one deployment's store, vault and blobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import IntegrityError
+
+from service.api import problems
+from service.api.auth import authenticate
+from service.api.body_limit import BodyLimit
+from service.api.context import Context
+from service.api.metrics import Metrics
+from service.api.observe import Observe
+from service.api.openapi import describe
+from service.api.pulse import Pulse
+from service.api.routes import (
+    adapters,
+    audit,
+    datasets,
+    downloads,
+    events,
+    health,
+    keys,
+    plans,
+    requests,
+    runs,
+    versions,
+)
+from service.domain.version import ENGINE_VERSION
+from service.flows.keys import ensure_admin_key
+from service.flows.vault import Vault
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+
+# Documented order. All but `health` ask for a key.
+RESOURCES = (datasets, adapters, versions, downloads, plans, requests, runs, events, audit, keys)
+
+
+def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> FastAPI:
+    """The API over a migrated database. If the settings name an admin key, it is accepted from now on."""
+    if settings.admin_key is not None:
+        # Of several processes that start at once, one writes the key.
+        with suppress(IntegrityError), store.write() as unit:
+            ensure_admin_key(unit, vault, settings.admin_key.get_secret_value())
+    app = bare_app()
+    pulse, metrics = Pulse(store), Metrics(store, settings)
+    app.state.context = Context(settings, store, vault, blobs, pulse)
+    app.state.metrics = metrics
+    app.add_middleware(BodyLimit, upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Observe, metrics=metrics)
+    return app
+
+
+def bare_app() -> FastAPI:
+    """Routes and handlers without anything behind them, which is all that the OpenAPI document needs."""
+    app = FastAPI(
+        title="Lethe",
+        version=ENGINE_VERSION,
+        summary="Unlearning as a service for LoRA-tuned language models",
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    for module in RESOURCES:
+        app.include_router(
+            module.router,
+            dependencies=[Depends(authenticate)],
+            responses=problems.problems(401, 403, 422, 500, 503),
+        )
+    app.include_router(health.router)
+    problems.install(app)
+    describe(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    beat = asyncio.create_task(app.state.context.pulse.beat())
+    yield
+    beat.cancel()
+    with suppress(asyncio.CancelledError):
+        await beat

@@ -1,0 +1,29 @@
+"""What every route works with, made once when the application starts."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from service.api.pulse import Pulse
+from service.flows.vault import Vault
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    settings: Settings
+    store: Store
+    vault: Vault
+    blobs: Blobs
+    pulse: Pulse
+
+
+# `async` only so that FastAPI does not spend a thread on it.
+async def _context(request: Request) -> Context:
+    return cast(Context, request.app.state.context)
+
+
+InContext = Annotated[Context, Depends(_context)]

@@ -1,0 +1,40 @@
+"""What can be wrong with a call as HTTP, before any flow is asked."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from service.domain.errors import LetheError
+
+
+class HttpError(LetheError):
+    """`headers` go out with the problem document."""
+
+    headers: Mapping[str, str] = {}
+
+
+class Malformed(HttpError):
+    status: ClassVar[int] = 400
+    default_code = "malformed"
+    title = "The call is malformed"
+
+
+class PreconditionFailed(HttpError):
+    status: ClassVar[int] = 412
+    default_code = "precondition-failed"
+    title = "The precondition does not hold"
+
+
+class UnsupportedMediaType(HttpError):
+    status: ClassVar[int] = 415
+    default_code = "unsupported-media-type"
+    title = "The media type is not accepted here"
+
+
+class RangeNotSatisfiable(HttpError):
+    status: ClassVar[int] = 416
+    default_code = "range-not-satisfiable"
+    title = "The range lies outside the file"
+
+    def __init__(self, size: int) -> None:
+        super().__init__("The range lies outside the file.", fix=f"Ask for bytes 0 to {size - 1}.")
+        self.headers = {"Content-Range": f"bytes */{size}"}

@@ -1,0 +1,63 @@
+"""Prometheus metrics: counted HTTP calls, and the state of the work as the database has it at a scrape."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.domain.states import RequestState
+from service.settings import Settings
+from service.store.database import Store, Unit
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one application. Labels are states, routes and pools, never ids."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.registry = CollectorRegistry()
+        self.http = Histogram(
+            "lethe_http_request_duration_seconds",
+            "Time until an HTTP call was answered, by route template.",
+            ("method", "route", "status"),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.registry.register(_Work(store, settings))
+
+
+class _Work(Collector):
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing: registering must not need the database."""
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._store.read() as unit:
+            yield from self._gauges(unit)
+
+    def _gauges(self, unit: Unit) -> Iterator[GaugeMetricFamily]:
+        requests = GaugeMetricFamily("lethe_requests", "Unlearning requests.", labels=["state"])
+        counts = unit.requests.count_by_state()
+        for state in RequestState:
+            requests.add_metric([state], counts.get(state, 0))
+        yield requests
+        runs = GaugeMetricFamily("lethe_runs", "Runs.", labels=["kind", "state"])
+        for (kind, run_state), count in unit.runs.count_by_state().items():
+            runs.add_metric([kind, run_state], count)
+        yield runs
+        workers = GaugeMetricFamily("lethe_workers", "Live workers.", labels=["pool"])
+        for pool, count in unit.runs.pools_alive(unit.now, within_s=self._settings.lease_s).items():
+            workers.add_metric([pool], count)
+        yield workers
+        oldest = unit.requests.oldest_open()
+        age = 0.0 if oldest is None else (unit.now - oldest).total_seconds()
+        yield GaugeMetricFamily("lethe_oldest_open_request_age_seconds", "Age of the oldest open request.", age)
+        yield GaugeMetricFamily(
+            "lethe_overdue_requests", "Open requests past their due date.", unit.requests.count_overdue(unit.now)
+        )
+        yield GaugeMetricFamily("lethe_outbox_lag", "Hints that the relay has not sent yet.", unit.runs.outbox_lag())

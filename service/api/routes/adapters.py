@@ -1,0 +1,134 @@
+"""Adapter lines, their aliases, and what is asked of a whole line."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import JSONResponse
+
+from service.api.auth import Caller
+from service.api.context import InContext
+from service.api.idempotency import Answer, JsonCreation
+from service.api.paging import InPages
+from service.api.problems import problems
+from service.api.schemas.adapters import (
+    AdapterCreate,
+    AdapterPage,
+    AdapterRead,
+    AdapterUpdate,
+    AliasList,
+    AliasRead,
+    AliasSet,
+)
+from service.api.schemas.runs import RunRead
+from service.api.schemas.versions import Withdrawal, Withdrawn
+from service.api.views.adapters import adapter_read, alias_read, version_read
+from service.api.views.runs import run_read
+from service.api.visibility import view_of, visible_line
+from service.domain.adapters import AliasName
+from service.domain.errors import Forbidden
+from service.flows.alias import drop_alias
+from service.flows.alias import set_alias as move_alias
+from service.flows.compact import rebuild_now
+from service.flows.lines import create_line, update_policy
+from service.flows.lookup import find_alias
+from service.flows.withdraw import withdraw
+from service.store.database import Unit
+
+router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
+
+Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
+AliasPath = Annotated[AliasName, Path(description="The alias.", examples=["production"])]
+
+
+@router.post("", status_code=201, response_model=AdapterRead, responses=problems(400, 409, 413, 415))
+def create_adapter(body: AdapterCreate, actor: Caller, creation: JsonCreation) -> JSONResponse:
+    """Create an adapter line. It has no version until one is trained or imported."""
+    if not actor.sees(body.name):
+        raise Forbidden("The key is bound to other lines.", field="/name", code="key-is-bound")
+
+    def effect(unit: Unit) -> Answer:
+        line = create_line(unit, body.name, body.base_model, body.policy, pool=body.pool, actor=actor.id)
+        return Answer(201, adapter_read(unit, line), f"/v1/adapters/{line.name}")
+
+    return creation.once(effect)
+
+
+@router.get("", responses=problems(400))
+def list_adapters(context: InContext, actor: Caller, paging: InPages) -> AdapterPage:
+    """List adapter lines, newest first."""
+    with context.store.read() as unit:
+        page = unit.lines.page_of_lines(after=paging.position("adapters"), limit=paging.limit, view=view_of(actor))
+        items = [adapter_read(unit, line) for line in page.items]
+    return AdapterPage(items=items, next_cursor=paging.after(page.next, "adapters"))
+
+
+@router.get("/{name}", responses=problems(404))
+def get_adapter(name: Name, context: InContext, actor: Caller) -> AdapterRead:
+    """Read a line."""
+    with context.store.read() as unit:
+        return adapter_read(unit, visible_line(unit, actor, name))
+
+
+@router.patch("/{name}", responses=problems(400, 404, 413, 415))
+def update_adapter(name: Name, body: AdapterUpdate, context: InContext, actor: Caller) -> AdapterRead:
+    """Change a line's policy. Work that is queued already keeps the strategy it was given."""
+    with context.store.write() as unit:
+        visible_line(unit, actor, name)
+        line = update_policy(unit, name, body.policy.model_dump(mode="json", exclude_none=True), actor=actor.id)
+        return adapter_read(unit, line)
+
+
+@router.get("/{name}/aliases", responses=problems(404))
+def list_aliases(name: Name, context: InContext, actor: Caller) -> AliasList:
+    """List a line's aliases."""
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        return AliasList(items=[alias_read(unit, line, alias) for alias in unit.lines.aliases(line.id)])
+
+
+@router.get("/{name}/aliases/{alias}", responses=problems(404))
+def get_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> AliasRead:
+    """Read where an alias points."""
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        return alias_read(unit, line, find_alias(unit, line, alias))
+
+
+@router.put("/{name}/aliases/{alias}", responses=problems(400, 404, 409, 410, 413, 415))
+def set_alias(name: Name, alias: AliasPath, body: AliasSet, context: InContext, actor: Caller) -> AliasRead:
+    """Point an alias at a version, if it still points at `expected`. Never to one that would undo an erasure."""
+    with context.store.write() as unit:
+        line = visible_line(unit, actor, name)
+        row = move_alias(unit, name, alias, version=body.version, expected=body.expected, actor=actor.id)
+        return alias_read(unit, line, row)
+
+
+@router.delete("/{name}/aliases/{alias}", status_code=204, responses=problems(404))
+def delete_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> Response:
+    """Remove an alias."""
+    with context.store.write() as unit:
+        visible_line(unit, actor, name)
+        drop_alias(unit, name, alias, actor=actor.id)
+    return Response(status_code=204)
+
+
+@router.post("/{name}/rebuilds", status_code=202, response_model=RunRead, responses=problems(400, 404, 409))
+def create_rebuild(name: Name, context: InContext, actor: Caller, creation: JsonCreation) -> JSONResponse:
+    """Retrain now without anything that was forgotten since the anchor: the line becomes exact."""
+
+    def effect(unit: Unit) -> Answer:
+        visible_line(unit, actor, name)
+        run = rebuild_now(unit, name, actor=actor.id)
+        pools = unit.runs.pools_alive(unit.now, within_s=context.settings.lease_s)
+        return Answer(202, run_read(unit, run, pools=set(pools)), f"/v1/runs/{run.id}")
+
+    return creation.once(effect)
+
+
+@router.post("/{name}/withdraw", responses=problems(400, 404, 409, 413, 415))
+def withdraw_versions(name: Name, body: Withdrawal, context: InContext, actor: Caller) -> Withdrawn:
+    """Take versions out of service now, before their grace period ends."""
+    with context.store.write() as unit:
+        line = visible_line(unit, actor, name)
+        gone = withdraw(unit, name, body.versions, actor=actor.id)
+        return Withdrawn(items=[version_read(unit, line, version) for version in gone])

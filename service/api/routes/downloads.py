@@ -1,0 +1,103 @@
+"""Download a version: its files one by one, or all of them as an archive."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+
+from service.api.auth import Caller
+from service.api.context import InContext
+from service.api.downloads import Conditions, Representation, respond
+from service.api.problems import Responses, problems
+from service.api.visibility import visible_line
+from service.domain.errors import NotFound
+from service.flows.alias import check_servable
+from service.flows.lookup import find_version
+from service.store.archives.write import archive_of_tree
+from service.store.tables import Line, Version
+
+router = APIRouter(prefix="/v1/adapters/{name}/versions/{version}", tags=["versions"])
+
+_BYTES: Responses = {
+    200: {"description": "All of it.", "content": {"application/octet-stream": {}}},
+    206: {"description": "The range asked for.", "content": {"application/octet-stream": {}}},
+    304: {"description": "You have it already."},
+    **problems(404, 409, 410, 412, 416),
+}
+_TYPES = {".json": "application/json"}
+_OCTETS = "application/octet-stream"
+
+Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
+VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])]
+FileName = Annotated[str, Path(max_length=255, description="A name in `files`.", examples=["adapter_config.json"])]
+
+
+def _conditions(
+    request: Request,
+    if_match: Annotated[str | None, Header(description="Only if this is the content.")] = None,
+    if_none_match: Annotated[str | None, Header(description="Only if this is not the content.")] = None,
+    if_range: Annotated[str | None, Header(description="The range only if this is the content, else all.")] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=1024-"])
+    ] = None,
+) -> Conditions:
+    return Conditions(request.method, if_match, if_none_match, if_range, range_)
+
+
+InConditions = Annotated[Conditions, Depends(_conditions)]
+
+
+@router.get("/archive", response_class=Response, responses=_BYTES)
+def download_archive(
+    name: Name, version: VersionPath, context: InContext, actor: Caller, conditions: InConditions
+) -> Response:
+    """Download a version as `.tar.gz`. Equal versions give equal bytes."""
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        row = find_version(unit, line, version)
+        check_servable(row)
+    archive = archive_of_tree(context.blobs, str(row.blob_prefix), row.files or {})
+    item = Representation(
+        tag=str(row.digest),
+        size=archive.size,
+        media_type="application/gzip",
+        filename=f"{line.name}-v{row.number}.tar.gz",
+        read=lambda start, stop: archive.chunks(start=start, stop=stop),
+        headers=_names(line, row),
+    )
+    return respond(item, conditions)
+
+
+@router.get("/files/{file}", response_class=Response, responses=_BYTES)
+def download_file(
+    name: Name, version: VersionPath, file: FileName, context: InContext, actor: Caller, conditions: InConditions
+) -> Response:
+    """Download one file of a version."""
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        row = find_version(unit, line, version)
+        check_servable(row)
+    entry = (row.files or {}).get(file)
+    if entry is None:
+        raise NotFound(
+            "The version has no such file.", field="file", fix="Read the version for its files.", code="unknown-file"
+        )
+    key = f"{row.blob_prefix}/{file}"
+    item = Representation(
+        tag=f"sha256:{entry['sha256']}",
+        size=entry["size"],
+        media_type=_TYPES.get(file[file.rfind(".") :], _OCTETS),
+        filename=file,
+        read=lambda start, stop: context.blobs.chunks(key, start=start, stop=stop),
+        sha256=entry["sha256"],
+        headers=_names(line, row),
+    )
+    return respond(item, conditions)
+
+
+def _names(line: Line, version: Version) -> dict[str, str]:
+    return {"X-Lethe-Version": f"{line.name}@v{version.number}", "X-Lethe-Digest": str(version.digest)}
+
+
+# HEAD is the same operation without a body; it does not get an operation id of its own.
+router.head("/archive", include_in_schema=False)(download_archive)
+router.head("/files/{file}", include_in_schema=False)(download_file)

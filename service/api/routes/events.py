@@ -1,0 +1,119 @@
+"""The events feed: pages of JSON, or a stream of server-sent events."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from service.api.auth import Actor, Caller
+from service.api.context import Context, InContext
+from service.api.errors import Malformed
+from service.api.paging import MAX_LIMIT, InPages
+from service.api.problems import Responses, problems
+from service.api.schemas.feed import EventPage, EventRead
+from service.api.views.feed import event_read
+from service.api.visibility import view_of
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+STREAM = "text/event-stream"
+HEARTBEAT_S = 15
+RECONNECT_MS = 1000
+_BATCH = 200
+_STREAM: Responses = {
+    200: {
+        "description": "A page, or with `Accept: text/event-stream` a stream that goes on.",
+        "content": {STREAM: {"schema": {"type": "string"}}},
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The events that one caller asks for."""
+
+    context: Context
+    actor: Actor
+    adapter: str | None
+    request: str | None
+    run: str | None
+
+    @property
+    def filters(self) -> dict[str, object]:
+        return {"adapter": self.adapter, "request": self.request, "run": self.run}
+
+    def read(self, after: int, limit: int) -> list[EventRead]:
+        """Events with greater numbers, oldest first."""
+        with self.context.store.read() as unit:
+            rows = unit.feed.events(
+                after,
+                limit=limit,
+                adapter=self.adapter,
+                request_id=self.request,
+                run_id=self.run,
+                view=view_of(self.actor),
+            )
+            return [event_read(row) for row in rows]
+
+    def newest(self) -> int:
+        with self.context.store.read() as unit:
+            return unit.feed.last_seq()
+
+    async def follow(self, after: int) -> AsyncIterator[ServerSentEvent]:
+        """Everything after an event, then whatever comes."""
+        while True:
+            newest = await run_in_threadpool(self.newest)
+            while events := await run_in_threadpool(self.read, after, _BATCH):
+                for event in events:
+                    yield ServerSentEvent(
+                        data=event.model_dump_json(), event=event.type, id=str(event.id), retry=RECONNECT_MS
+                    )
+                after = events[-1].id
+            after = max(after, newest)
+            await self.context.pulse.beyond(after)
+
+
+@router.get("", response_model=EventPage, responses={**_STREAM, **problems(400)})
+async def list_events(
+    context: InContext,
+    actor: Caller,
+    paging: InPages,
+    adapter: Annotated[str | None, Query(max_length=63, description="Only events of this line.")] = None,
+    request: Annotated[str | None, Query(max_length=48, description="Only events of this request.")] = None,
+    run: Annotated[str | None, Query(max_length=48, description="Only events of this run.")] = None,
+    start: Annotated[
+        Literal["beginning", "now"], Query(description="Where to start, without a cursor or `Last-Event-ID`.")
+    ] = "beginning",
+    accept: Annotated[str, Header()] = "*/*",
+    last_event_id: Annotated[
+        str | None, Header(description="The last event you have; a stream goes on there.")
+    ] = None,
+) -> EventPage | EventSourceResponse:
+    """Read the feed of everything that happens, in order. Ids and states only."""
+    feed = Feed(context, actor, adapter, request, run)
+    after = _position(last_event_id, paging.position("events", feed.filters))
+    if after is None:
+        after = await run_in_threadpool(feed.newest) if start == "now" else 0
+    if STREAM in accept:
+        return EventSourceResponse(feed.follow(after), ping=HEARTBEAT_S, sep="\n")
+    items = await run_in_threadpool(feed.read, after, min(paging.limit, MAX_LIMIT))
+    last = items[-1].id if items else after
+    return EventPage(items=items, next_cursor=str(paging.after(str(last), "events", feed.filters)))
+
+
+def _position(last_event_id: str | None, cursor: str | None) -> int | None:
+    """Raises Malformed."""
+    given = last_event_id or cursor
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= 18):
+        raise Malformed(
+            "The last event id is no event of this feed.",
+            field="Last-Event-ID",
+            fix="Send the id of the last event you have, or none.",
+            code="invalid-event-id",
+        )
+    return int(given)

@@ -1,0 +1,77 @@
+"""Operations: alive, ready, measured, and which keys sign."""
+
+from typing import Literal, cast
+
+import redis
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.api.context import Context, InContext
+from service.api.metrics import Metrics
+from service.api.problems import Responses
+from service.api.schemas.health import JwkSet, Live, Ready, VersionInfo
+from service.domain.version import ENGINE_VERSION
+from service.evidence.keys import jwks
+from service.store.migrate import at_head
+
+router = APIRouter(tags=["operations"])
+
+REDIS_TIMEOUT_S = 0.5
+_UNREADY: Responses = {503: {"description": "The database is away or not migrated.", "model": Ready}}
+
+
+@router.get("/livez")
+async def get_livez() -> Live:
+    """Whether the process answers. Depends on nothing else."""
+    return Live(status="ok")
+
+
+@router.get("/readyz", response_model=Ready, responses=_UNREADY)
+def get_readyz(context: InContext) -> JSONResponse:
+    """Whether calls can be served. Without Redis requests are still accepted; their runs wait."""
+    workers = _workers(context)
+    database = workers is not None
+    schema = database and at_head(context.store)
+    bus = _redis_answers(context.settings.redis_url)
+    status: Literal["ready", "degraded", "unready"] = "unready" if not schema else "ready" if bus else "degraded"
+    ready = Ready(status=status, database=database, schema_current=schema, redis=bus, workers=workers or {})
+    return JSONResponse(ready.model_dump(), 200 if schema else 503)
+
+
+def _workers(context: Context) -> dict[str, int] | None:
+    """Live workers a pool; None if the database does not answer."""
+    try:
+        with context.store.read() as unit:
+            return dict(unit.runs.pools_alive(unit.now, within_s=context.settings.lease_s))
+    except SQLAlchemyError:
+        return None
+
+
+def _redis_answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S) as bus:
+            return bool(bus.ping())
+    except (redis.RedisError, OSError):
+        return False
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text format."""
+    metrics = cast(Metrics, request.app.state.metrics)
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/version")
+async def get_version_info() -> VersionInfo:
+    """Which version runs here."""
+    return VersionInfo(version=ENGINE_VERSION, api="v1")
+
+
+@router.get("/.well-known/jwks.json")
+def get_jwks(context: InContext) -> JwkSet:
+    """The public keys that verify receipts and certificates, retired ones too."""
+    with context.store.read() as unit:
+        return JwkSet.model_validate(jwks([row.jwk for row in unit.access.signing_keys()]))

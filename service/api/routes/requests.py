@@ -1,0 +1,174 @@
+"""Unlearning requests: file, follow, decide, prove."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse
+
+from service.api.auth import Actor, Caller
+from service.api.context import InContext
+from service.api.idempotency import Answer, JsonCreation
+from service.api.paging import InPages
+from service.api.problems import problems
+from service.api.schemas.requests import (
+    CertificateList,
+    Extension,
+    Hold,
+    ReceiptRead,
+    Rejection,
+    ReportRead,
+    RequestAccepted,
+    RequestCreate,
+    RequestPage,
+    RequestRead,
+)
+from service.api.views.requests import PATH, certificate_read, report_read, request_accepted, request_read
+from service.api.visibility import view_of, visible_line, visible_request
+from service.domain.states import RequestState
+from service.flows import decide
+from service.flows.submit import Submission, submit
+from service.store.database import Unit
+
+router = APIRouter(prefix=PATH, tags=["requests"])
+
+RequestId = Annotated[str, Path(max_length=48, description="The request's id.", examples=["req_0192…"])]
+
+
+def submission(body: RequestCreate, actor: Actor) -> Submission:
+    """The body as a flow takes it, kept to the lines that the actor sees."""
+    return Submission(
+        operations=tuple(body.operations),
+        adapters=None if body.adapters is None else tuple(body.adapters),
+        strategy=body.strategy,
+        client_reference=body.client_reference,
+        regulation=body.regulation,
+        received_at=body.received_at,
+        due_at=body.due_at,
+        within=actor.lines,
+    )
+
+
+@router.post("", status_code=202, response_model=RequestAccepted, responses=problems(400, 404, 409, 413, 415))
+def create_request(body: RequestCreate, context: InContext, actor: Caller, creation: JsonCreation) -> JSONResponse:
+    """File an unlearning request. The answer holds a signed receipt."""
+
+    def effect(unit: Unit) -> Answer:
+        request = submit(unit, context.vault, submission(body, actor), actor=actor.id, body_hash=creation.body_hash)
+        return Answer(202, request_accepted(unit, request), f"{PATH}/{request.id}")
+
+    return creation.once(effect)
+
+
+@router.get("", responses=problems(400, 404))
+def list_requests(
+    context: InContext,
+    actor: Caller,
+    paging: InPages,
+    state: Annotated[RequestState | None, Query(description="Only those in this state.")] = None,
+    adapter: Annotated[str | None, Query(max_length=63, description="Only those that affect this line.")] = None,
+    client_reference: Annotated[str | None, Query(max_length=200, description="Only the one you filed as.")] = None,
+    overdue: Annotated[bool, Query(description="Only those that are open past their due date.")] = False,
+) -> RequestPage:
+    """List unlearning requests, newest first."""
+    filters = {"state": state, "adapter": adapter, "reference": client_reference, "overdue": overdue}
+    with context.store.read() as unit:
+        page = unit.requests.list(
+            after=paging.position("requests", filters),
+            limit=paging.limit,
+            state=state,
+            line_id=None if adapter is None else visible_line(unit, actor, adapter).id,
+            client_reference=client_reference,
+            overdue_at=unit.now if overdue else None,
+            view=view_of(actor),
+        )
+        items = [request_read(unit, request) for request in page.items]
+    return RequestPage(items=items, next_cursor=paging.after(page.next, "requests", filters))
+
+
+@router.get("/{request_id}", responses=problems(404))
+def get_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
+    """Read a request."""
+    with context.store.read() as unit:
+        return request_read(unit, visible_request(unit, actor, request_id))
+
+
+@router.get("/{request_id}/report", responses=problems(404))
+def get_report(request_id: RequestId, context: InContext, actor: Caller) -> ReportRead:
+    """Read what was measured for a request."""
+    with context.store.read() as unit:
+        return report_read(unit, visible_request(unit, actor, request_id))
+
+
+@router.get("/{request_id}/receipt", responses=problems(404))
+def get_receipt(request_id: RequestId, context: InContext, actor: Caller) -> ReceiptRead:
+    """Read the signed receipt of a request."""
+    with context.store.read() as unit:
+        request = visible_request(unit, actor, request_id)
+        return ReceiptRead(request=request.id, envelope=request.receipt)
+
+
+@router.get("/{request_id}/certificates", responses=problems(404))
+def list_certificates(request_id: RequestId, context: InContext, actor: Caller) -> CertificateList:
+    """List the signed certificates of a request, newest first."""
+    with context.store.read() as unit:
+        request = visible_request(unit, actor, request_id)
+        rows = unit.requests.certificates(request.id)
+        return CertificateList(items=[certificate_read(unit, row) for row in rows])
+
+
+@router.post("/{request_id}/approve", responses=problems(404, 409))
+def approve_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
+    """Let a request that waits for approval go on. Its creator may not."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, decide.approve(unit, request_id, actor=actor.id))
+
+
+@router.post("/{request_id}/reject", responses=problems(400, 404, 409, 413, 415))
+def reject_request(request_id: RequestId, body: Rejection, context: InContext, actor: Caller) -> RequestRead:
+    """Deny a request that waits for approval."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, decide.reject(unit, request_id, actor=actor.id, reason=body.reason))
+
+
+@router.post("/{request_id}/cancel", responses=problems(404, 409))
+def cancel_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
+    """Call a request off before a worker takes it."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, decide.cancel(unit, request_id, actor=actor.id))
+
+
+@router.post("/{request_id}/hold", responses=problems(400, 404, 409, 413, 415))
+def hold_request(request_id: RequestId, context: InContext, actor: Caller, body: Hold | None = None) -> RequestRead:
+    """Stop work on a request. What was not published yet is undone."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        reason = None if body is None else body.reason
+        return request_read(unit, decide.hold(unit, request_id, actor=actor.id, reason=reason))
+
+
+@router.post("/{request_id}/release", responses=problems(404, 409))
+def release_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
+    """Let a held request go on."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, decide.release(unit, request_id, actor=actor.id))
+
+
+@router.post("/{request_id}/extend", responses=problems(400, 404, 409, 413, 415))
+def extend_request(request_id: RequestId, body: Extension, context: InContext, actor: Caller) -> RequestRead:
+    """Move the due date, once and before it passes."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        request = decide.extend(unit, request_id, due_at=body.due_at, reason=body.reason, actor=actor.id)
+        return request_read(unit, request)
+
+
+@router.post("/{request_id}/retry", responses=problems(404, 409))
+def retry_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
+    """Try again what needs attention."""
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, decide.retry(unit, request_id, actor=actor.id))

@@ -1,0 +1,106 @@
+"""Adapter lines and their aliases."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from service.api.schemas.common import Input, Output, Page
+from service.domain.adapters import AliasName, BaseModelRef, ClaimLevel, LineName, Policy, Strategy
+
+Pool = Field(
+    default="default",
+    pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+    description="Pool of the workers that serve this line.",
+    examples=["gpu-80g"],
+)
+
+
+class AdapterCreate(Input):
+    """A new adapter line, still without versions."""
+
+    name: LineName = Field(description="The line's name, part of every version's id.", examples=["support-bot"])
+    base_model: BaseModelRef = Field(description="The frozen weights the line sits on.")
+    policy: Policy = Field(default=Policy(), description="How the line answers requests.")
+    pool: str = Pool
+
+
+class PolicyChange(Input):
+    """The policy fields to change; what is left out or null stays."""
+
+    default_strategy: Strategy | None = Field(default=None, description="Strategy of requests that name none.")
+    complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] | None = Field(
+        default=None, description="Claim level from which a request counts as succeeded."
+    )
+    rebuild_under_s: float | None = Field(default=None, ge=0, description="`auto` rebuilds at once below this.")
+    rebuild_after_s: float | None = Field(default=None, ge=0, description="Age at which the ledger is compacted.")
+    shred_within_s: float | None = Field(default=None, gt=0, description="Latest age of sealed data.")
+    grace_period_s: float | None = Field(default=None, ge=0, description="How long older versions stay readable.")
+    promotion: Literal["automatic", "manual"] | None = Field(default=None, description="Whether aliases move alone.")
+    require_approval: bool | None = Field(default=None, description="Whether every request needs approval.")
+    max_share: float | None = Field(default=None, gt=0, le=1, description="Above this share: approval.")
+    influence_share: float | None = Field(default=None, gt=0, le=1, description="Above this share: rebuild.")
+
+
+class AdapterUpdate(Input):
+    policy: PolicyChange = Field(description="The policy fields to change.", examples=[{"promotion": "manual"}])
+
+
+class BaseModelRead(Output):
+    path: str = Field(description="Local directory or Hub id.", examples=["/models/llama-3-8b"])
+    revision: str | None = Field(description="Revision, if one was named.", examples=["main"])
+    digest: str | None = Field(description="What the first anchor was trained on; null before.", examples=["sha256:…"])
+
+
+class CapabilityRead(Output):
+    """Whether a strategy or claim is supported."""
+
+    name: str = Field(description="Strategy or claim.", examples=["influence"])
+    supported: bool = Field(description="Whether it can be used.", examples=[True])
+    reason: str | None = Field(description="Why not, or under which restriction.", examples=["No recipe was given."])
+
+
+class AdapterRead(Output):
+    """An adapter line: versions of one adapter on one base model."""
+
+    name: str = Field(description="The line's name.", examples=["support-bot"])
+    state: Literal["empty", "preparing", "ready", "retired"] = Field(
+        description="`empty`: no version yet; `preparing`: the first is being made; `retired`: all was forgotten.",
+        examples=["ready"],
+    )
+    base_model: BaseModelRead = Field(description="The frozen weights the line sits on.")
+    policy: Policy = Field(description="How the line answers requests.")
+    pool: str = Field(description="Pool of the workers that serve it.", examples=["default"])
+    head: str | None = Field(description="The newest version in service.", examples=["v3"])
+    anchor: str | None = Field(description="The version that was really trained.", examples=["v1"])
+    aliases: dict[str, str] = Field(description="Alias to version.", examples=[{"production": "v3"}])
+    capabilities: list[CapabilityRead] = Field(description="What the line supports, and why not the rest.")
+    rebuild_due_at: datetime | None = Field(description="When its ledger will be compacted.")
+    created_at: datetime = Field(description="When it was created.")
+    retired_at: datetime | None = Field(description="When it was retired.")
+
+
+class AdapterPage(Page[AdapterRead]):
+    pass
+
+
+class AliasSet(Input):
+    """Move an alias if it stands where the caller thinks it stands."""
+
+    version: str = Field(max_length=63, description="The version to point at.", examples=["v3"])
+    expected: str | None = Field(
+        pattern=r"^v[1-9][0-9]{0,8}$", description="Its present version; null if it must not exist.", examples=["v2"]
+    )
+
+
+class AliasRead(Output):
+    adapter: str = Field(description="The line.", examples=["support-bot"])
+    alias: AliasName = Field(description="The alias.", examples=["production"])
+    version: str = Field(description="Where it points.", examples=["v3"])
+    id: str = Field(description="The version's full id.", examples=["support-bot@v3"])
+    digest: str | None = Field(description="The version's content address.", examples=["sha256:…"])
+    updated_at: datetime = Field(description="When it was moved last.")
+
+
+class AliasList(Output):
+    items: list[AliasRead] = Field(description="All aliases of the line, by name.")

@@ -1,0 +1,39 @@
+"""Operations."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.api.schemas.common import Output
+
+
+class Live(Output):
+    status: Literal["ok"] = Field(description="The process answers.", examples=["ok"])
+
+
+class Ready(Output):
+    status: Literal["ready", "degraded", "unready"] = Field(
+        description="`degraded`: requests are accepted, but runs wait.", examples=["ready"]
+    )
+    database: bool = Field(description="Whether the database answers.", examples=[True])
+    schema_current: bool = Field(description="Whether its schema is the newest one.", examples=[True])
+    redis: bool = Field(description="Whether Redis answers; without it, runs wait.", examples=[True])
+    workers: dict[str, int] = Field(description="Live workers a pool.", examples=[{"default": 1}])
+
+
+class VersionInfo(Output):
+    version: str = Field(description="The service's version.", examples=["0.1.0"])
+    api: str = Field(description="The API's version.", examples=["v1"])
+
+
+class Jwk(Output):
+    kty: str = Field(description="Key type.", examples=["OKP"])
+    crv: str = Field(description="Curve.", examples=["Ed25519"])
+    x: str = Field(description="Public key, base64url.", examples=["11qYAYKxCrfVS…"])
+    kid: str = Field(description="RFC 7638 thumbprint.", examples=["kPrK_qmxVWaYVA9…"])
+    use: str = Field(description="Signatures.", examples=["sig"])
+    alg: str = Field(description="Algorithm.", examples=["EdDSA"])
+
+
+class JwkSet(Output):
+    keys: list[Jwk] = Field(description="Every key that ever signed a receipt or certificate.")

@@ -1,0 +1,31 @@
+"""Plans: what a request would do."""
+
+from pydantic import Field
+
+from service.api.schemas.common import Output
+from service.domain.adapters import ClaimLevel, Strategy
+
+
+class LinePlanRead(Output):
+    adapter: str = Field(description="The line.", examples=["support-bot"])
+    version: str = Field(description="Its version now.", examples=["v2"])
+    removals: int = Field(description="Instances that would be forgotten, duplicates included.", examples=[12])
+    corrections: int = Field(description="Instances that would be changed.", examples=[0])
+    exact_duplicates: int = Field(description="Removals that are copies of a selected instance.", examples=[1])
+    share: float = Field(description="Part of the line's training data, 0 to 1.", examples=[0.0025])
+    strategy: Strategy = Field(description="How the line would answer.", examples=["influence"])
+    reason: str = Field(description="Why that strategy.", examples=["As requested."])
+    needs_approval: bool = Field(description="Whether somebody has to approve first.", examples=[False])
+    retires_line: bool = Field(description="Whether nothing would be left to train on.", examples=[False])
+    estimated_seconds: float | None = Field(description="Estimated run time; null if unknown.", examples=[4.2])
+    claim_level: ClaimLevel = Field(description="The level it can reach in the end.", examples=["E"])
+
+
+class PlanRead(Output):
+    """What a request with this body would do now. Nothing was changed."""
+
+    lines: list[LinePlanRead] = Field(description="The lines it would affect.")
+    unindexed: list[str] = Field(
+        description="Lines whose data name no subjects, so that a subject cannot be looked up there.",
+        examples=[["legacy-bot"]],
+    )

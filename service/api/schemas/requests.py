@@ -1,0 +1,161 @@
+"""Unlearning requests: what is asked, what came of it, and the proof."""
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, Field
+
+from service.api.schemas.common import Failure, Input, JsonObject, Output, Page
+from service.domain.adapters import ClaimLevel, LineName, Strategy
+from service.domain.operations import Operation
+from service.domain.states import Outcome, RequestState, TargetState
+
+Reason = Field(min_length=1, max_length=500, description="Why, for the record.", examples=["identity not proven"])
+
+
+class RequestCreate(Input):
+    """What must be forgotten or corrected. The same body asks for a plan."""
+
+    operations: list[Operation] = Field(
+        max_length=10_000,
+        description="What to do; all of it becomes one new version a line.",
+        examples=[[{"type": "remove", "select": {"subject": "user-123"}}]],
+    )
+    adapters: list[LineName] | None = Field(
+        default=None,
+        max_length=1000,
+        description="Lines it concerns; without them, every line that holds a match.",
+        examples=[["support-bot"]],
+    )
+    strategy: Strategy | None = Field(default=None, description="Overrides the line's default.", examples=["auto"])
+    client_reference: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Your own id of the request; unique.",
+        examples=["DSR-4711"],
+    )
+    regulation: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9_]{0,31}$",
+        description="Whose clock runs: `gdpr`, `uk_gdpr`, `ccpa`, or another name (30 days).",
+        examples=["gdpr"],
+    )
+    received_at: AwareDatetime | None = Field(
+        default=None, description="When you received it; the clock starts here. Default: now."
+    )
+    due_at: AwareDatetime | None = Field(default=None, description="When it is due; default: by the regulation.")
+
+
+class TargetRead(Output):
+    """One line that the request affects."""
+
+    adapter: str = Field(description="The line.", examples=["support-bot"])
+    state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
+    strategy: Strategy = Field(description="How it is answered there.", examples=["influence"])
+    instance_count: int = Field(description="Instances it touches, duplicates included.", examples=[12])
+    run: str | None = Field(description="The run that serves it.", examples=["run_0192…"])
+    version: str | None = Field(description="The version that answers it.", examples=["v2"])
+    claim_level: ClaimLevel | None = Field(description="What may be said of that version.", examples=["M"])
+    shred_by: datetime = Field(description="When the sealed data are destroyed at the latest.")
+    failure: Failure | None = Field(description="What went wrong.")
+
+
+class Links(Output):
+    self: str = Field(description="This request.", examples=["/v1/unlearning-requests/req_0192…"])
+    report: str = Field(description="Measurements.", examples=["/v1/unlearning-requests/req_0192…/report"])
+    certificates: str = Field(description="Signed statements.")
+    receipt: str = Field(description="Signed proof of receipt.")
+    events: str = Field(description="What happens to it.", examples=["/v1/events?request=req_0192…"])
+
+
+class RequestRead(Output):
+    """An unlearning request."""
+
+    id: str = Field(description="The request's id.", examples=["req_0192f1c4a1b27c3d8e4f5a6b7c8d9e0f"])
+    state: RequestState = Field(description="Treat an unknown state as not final.", examples=["running"])
+    is_terminal: bool = Field(description="Whether the state is final.", examples=[False])
+    outcome: Outcome | None = Field(description="What success amounts to.", examples=["done"])
+    on_hold: bool = Field(description="Whether work on it is stopped.", examples=[False])
+    client_reference: str | None = Field(description="Your own id.", examples=["DSR-4711"])
+    regulation: str | None = Field(description="Whose clock runs.", examples=["gdpr"])
+    strategy: Strategy | None = Field(description="The strategy asked for.", examples=["auto"])
+    operation_counts: dict[str, int] = Field(description="Operations by type.", examples=[{"remove": 1}])
+    received_at: datetime = Field(description="When the clock started.")
+    due_at: datetime = Field(description="When it must be answered.")
+    overdue: bool = Field(description="Whether it is open past its due date.", examples=[False])
+    extended_at: datetime | None = Field(description="When the due date was moved.")
+    created_at: datetime = Field(description="When it was filed here.")
+    finished_at: datetime | None = Field(description="When it became final.")
+    reason: str | None = Field(description="Why it was rejected, held or extended.", examples=["identity not proven"])
+    targets: list[TargetRead] = Field(description="The affected lines.")
+    failure: Failure | None = Field(description="What needs attention.")
+    links: Links = Field(description="Where to go on.")
+
+
+class RequestPage(Page[RequestRead]):
+    pass
+
+
+class RequestAccepted(RequestRead):
+    receipt: JsonObject = Field(description="Signed proof of receipt: an in-toto statement in a DSSE envelope.")
+
+
+class Rejection(Input):
+    reason: str = Reason
+
+
+class Hold(Input):
+    reason: str | None = Field(default=None, min_length=1, max_length=500, description="Why.", examples=["litigation"])
+
+
+class Extension(Input):
+    due_at: AwareDatetime = Field(description="The new due date.", examples=["2026-03-01T00:00:00Z"])
+    reason: str = Reason
+
+
+class CertificateRead(Output):
+    """A signed statement on the request and one line."""
+
+    id: str = Field(description="The certificate's id.", examples=["cert_0192…"])
+    adapter: str = Field(description="The line.", examples=["support-bot"])
+    version: str = Field(description="The version it speaks of.", examples=["v2"])
+    run: str = Field(description="The run it speaks of.", examples=["run_0192…"])
+    claim_level: ClaimLevel = Field(description="What it claims.", examples=["M"])
+    final: bool = Field(description="False for an interim one, which a rebuild will supersede.", examples=[False])
+    supersedes: str | None = Field(description="The certificate it replaces.", examples=["cert_0192…"])
+    created_at: datetime = Field(description="When it was issued.")
+    envelope: JsonObject = Field(description="The statement in a DSSE envelope; verify with /.well-known/jwks.json.")
+
+
+class CertificateList(Output):
+    items: list[CertificateRead] = Field(description="Newest first.")
+
+
+class ReceiptRead(Output):
+    request: str = Field(description="The request.", examples=["req_0192…"])
+    envelope: JsonObject = Field(description="The receipt in a DSSE envelope.")
+
+
+class MeasuredRun(Output):
+    run: str = Field(description="The run.", examples=["run_0192…"])
+    kind: str = Field(description="What it did.", examples=["influence"])
+    version: str | None = Field(description="The version it made.", examples=["v2"])
+    finished_at: datetime | None = Field(description="When it ended.")
+    seconds: dict[str, float] | None = Field(description="Seconds a stage.", examples=[{"solving": 0.8}])
+    measurements: JsonObject | None = Field(description="Losses before and after, and what was concluded.")
+
+
+class TargetReport(Output):
+    adapter: str = Field(description="The line.", examples=["support-bot"])
+    state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
+    version: str | None = Field(description="The version that answers it.", examples=["v3"])
+    claim_level: ClaimLevel | None = Field(description="What may be said of it.", examples=["E"])
+    runs: list[MeasuredRun] = Field(description="The runs that answered it, newest first.")
+
+
+class ReportRead(Output):
+    """What was measured for a request."""
+
+    request: str = Field(description="The request.", examples=["req_0192…"])
+    state: RequestState = Field(description="Its state.", examples=["succeeded"])
+    targets: list[TargetReport] = Field(description="The affected lines.")

@@ -1,0 +1,47 @@
+"""Which scope each operation asks for, by operation id. An operation that is missing here is refused."""
+
+from collections.abc import Mapping
+
+from service.domain.scopes import Scope
+
+SCOPE_OF: Mapping[str, Scope] = {
+    "create_dataset": Scope.datasets_write,
+    "list_datasets": Scope.datasets_read,
+    "get_dataset": Scope.datasets_read,
+    "create_adapter": Scope.adapters_write,
+    "list_adapters": Scope.adapters_read,
+    "get_adapter": Scope.adapters_read,
+    "update_adapter": Scope.adapters_write,
+    "create_version": Scope.adapters_write,
+    "list_versions": Scope.adapters_read,
+    "get_version": Scope.adapters_read,
+    "download_archive": Scope.adapters_read,
+    "download_file": Scope.adapters_read,
+    "withdraw_versions": Scope.adapters_write,
+    "list_aliases": Scope.adapters_read,
+    "get_alias": Scope.adapters_read,
+    "set_alias": Scope.adapters_write,
+    "delete_alias": Scope.adapters_write,
+    "create_rebuild": Scope.adapters_write,
+    "create_plan": Scope.requests_create,
+    "create_request": Scope.requests_create,
+    "list_requests": Scope.requests_read,
+    "get_request": Scope.requests_read,
+    "get_report": Scope.requests_read,
+    "get_receipt": Scope.requests_read,
+    "list_certificates": Scope.requests_read,
+    "approve_request": Scope.requests_approve,
+    "reject_request": Scope.requests_approve,
+    "cancel_request": Scope.requests_manage,
+    "hold_request": Scope.requests_manage,
+    "release_request": Scope.requests_manage,
+    "extend_request": Scope.requests_manage,
+    "retry_request": Scope.requests_manage,
+    "list_runs": Scope.runs_read,
+    "get_run": Scope.runs_read,
+    "list_events": Scope.events_read,
+    "export_audit": Scope.audit_read,
+    "create_key": Scope.keys_manage,
+    "list_keys": Scope.keys_manage,
+    "delete_key": Scope.keys_manage,
+}

@@ -1,0 +1,90 @@
+"""Lines, aliases and versions, as clients see them."""
+
+from typing import Literal
+
+from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CapabilityRead
+from service.api.schemas.versions import VersionRead
+from service.domain.adapters import Policy
+from service.domain.states import VersionState
+from service.store.database import Unit
+from service.store.tables import Alias, Line, Version
+
+
+def version_name(unit: Unit, version_id: str | None) -> str | None:
+    """`v3`, or None."""
+    version = unit.versions.find(version_id)
+    return None if version is None else f"v{version.number}"
+
+
+def adapter_read(unit: Unit, line: Line) -> AdapterRead:
+    anchor = unit.versions.find(line.anchor_id)
+    return AdapterRead(
+        name=line.name,
+        state=_state(unit, line),
+        base_model=BaseModelRead(path=line.base_path, revision=line.base_revision, digest=line.base_digest),
+        policy=Policy.model_validate(line.policy),
+        pool=line.pool,
+        head=version_name(unit, line.head_id),
+        anchor=version_name(unit, line.anchor_id),
+        aliases={
+            alias.name: f"v{unit.versions.get(alias.version_id).number}" for alias in unit.lines.aliases(line.id)
+        },
+        capabilities=[] if anchor is None else _capabilities(anchor),
+        rebuild_due_at=line.rebuild_due_at,
+        created_at=line.created_at,
+        retired_at=line.retired_at,
+    )
+
+
+def _state(unit: Unit, line: Line) -> Literal["empty", "preparing", "ready", "retired"]:
+    if line.retired_at is not None:
+        return "retired"
+    if line.anchor_id is not None:
+        return "ready"
+    return "preparing" if unit.versions.of_line(line.id, VersionState.preparing) else "empty"
+
+
+def alias_read(unit: Unit, line: Line, alias: Alias) -> AliasRead:
+    version = unit.versions.get(alias.version_id)
+    return AliasRead(
+        adapter=line.name,
+        alias=alias.name,
+        version=f"v{version.number}",
+        id=f"{line.name}@v{version.number}",
+        digest=version.digest,
+        updated_at=alias.updated_at,
+    )
+
+
+def version_read(unit: Unit, line: Line, version: Version) -> VersionRead:
+    return VersionRead.model_validate(
+        {
+            "id": f"{line.name}@v{version.number}",
+            "adapter": line.name,
+            "version": f"v{version.number}",
+            "state": version.state,
+            "kind": version.kind,
+            "digest": version.digest,
+            "files": version.files,
+            "parent": version_name(unit, version.parent_id),
+            "anchor": version_name(unit, version.anchor_id),
+            "claim_level": version.claim_level,
+            "aliases": [alias.name for alias in unit.lines.aliases(line.id) if alias.version_id == version.id],
+            "run": version.run_id,
+            "dataset": version.dataset_id,
+            "holdout": version.holdout_id,
+            "recipe": version.recipe,
+            "training_format": version.training_format,
+            "capabilities": _capabilities(version),
+            "measurements": version.measurements,
+            "rejection": version.rejection,
+            "created_at": version.created_at,
+            "ready_at": version.ready_at,
+            "withdraw_at": version.withdraw_at,
+            "withdrawn_at": version.withdrawn_at,
+        }
+    )
+
+
+def _capabilities(version: Version) -> list[CapabilityRead]:
+    return [CapabilityRead.model_validate(capability) for capability in version.capabilities or ()]

@@ -1,0 +1,158 @@
+"""Unlearning requests and their proof, as clients see them."""
+
+from collections.abc import Mapping
+
+from service.api.schemas.common import Failure
+from service.api.schemas.plans import LinePlanRead, PlanRead
+from service.api.schemas.requests import (
+    CertificateRead,
+    Links,
+    MeasuredRun,
+    ReportRead,
+    RequestAccepted,
+    RequestRead,
+    TargetRead,
+    TargetReport,
+)
+from service.api.views.adapters import version_name
+from service.domain.states import TERMINAL_REQUEST_STATES
+from service.flows.plan import Plan
+from service.store.database import Unit
+from service.store.tables import Certificate, Run, Target, UnlearningRequest
+
+PATH = "/v1/unlearning-requests"
+
+
+def request_read(unit: Unit, request: UnlearningRequest) -> RequestRead:
+    return RequestRead.model_validate(_members(unit, request))
+
+
+def request_accepted(unit: Unit, request: UnlearningRequest) -> RequestAccepted:
+    return RequestAccepted.model_validate({**_members(unit, request), "receipt": request.receipt})
+
+
+def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
+    is_terminal = request.state in TERMINAL_REQUEST_STATES
+    return {
+        "id": request.id,
+        "state": request.state,
+        "is_terminal": is_terminal,
+        "outcome": request.outcome,
+        "on_hold": request.on_hold,
+        "client_reference": request.client_reference,
+        "regulation": request.regulation,
+        "strategy": request.strategy,
+        "operation_counts": request.operation_counts,
+        "received_at": request.received_at,
+        "due_at": request.due_at,
+        "overdue": not is_terminal and request.due_at < unit.now,
+        "extended_at": request.extended_at,
+        "created_at": request.created_at,
+        "finished_at": request.finished_at,
+        "reason": request.reason,
+        "targets": [_target(unit, target) for target in unit.targets.of_request(request.id)],
+        "failure": _failure(request.failure),
+        "links": _links(request.id),
+    }
+
+
+def _target(unit: Unit, target: Target) -> TargetRead:
+    return TargetRead(
+        adapter=unit.lines.get(target.line_id).name,
+        state=target.state,
+        strategy=target.strategy,
+        instance_count=target.instance_count,
+        run=target.run_id,
+        version=version_name(unit, target.version_id),
+        claim_level=target.claim_level,
+        shred_by=target.shred_by,
+        failure=_failure(target.failure),
+    )
+
+
+def _failure(failure: Mapping[str, object] | None) -> Failure | None:
+    return None if failure is None else Failure(code=str(failure["code"]), detail=str(failure["detail"]))
+
+
+def _links(request_id: str) -> Links:
+    self = f"{PATH}/{request_id}"
+    return Links(
+        self=self,
+        report=f"{self}/report",
+        certificates=f"{self}/certificates",
+        receipt=f"{self}/receipt",
+        events=f"/v1/events?request={request_id}",
+    )
+
+
+def certificate_read(unit: Unit, row: Certificate) -> CertificateRead:
+    return CertificateRead(
+        id=row.id,
+        adapter=unit.lines.get(unit.targets.get(row.target_id).line_id).name,
+        version=str(version_name(unit, row.version_id)),
+        run=row.run_id,
+        claim_level=row.claim_level,
+        final=row.final,
+        supersedes=row.supersedes,
+        created_at=row.created_at,
+        envelope=row.envelope,
+    )
+
+
+def report_read(unit: Unit, request: UnlearningRequest) -> ReportRead:
+    certificates = unit.requests.certificates(request.id)
+    return ReportRead(
+        request=request.id,
+        state=request.state,
+        targets=[
+            TargetReport(
+                adapter=unit.lines.get(target.line_id).name,
+                state=target.state,
+                version=version_name(unit, target.version_id),
+                claim_level=target.claim_level,
+                runs=_measured(unit, target, [c for c in certificates if c.target_id == target.id]),
+            )
+            for target in unit.targets.of_request(request.id)
+        ],
+    )
+
+
+def _measured(unit: Unit, target: Target, certificates: list[Certificate]) -> list[MeasuredRun]:
+    """The runs that certificates speak of, and the one at work, newest first."""
+    version_of = {certificate.run_id: certificate.version_id for certificate in reversed(certificates)}
+    run_ids = sorted({*version_of, *([target.run_id] if target.run_id else [])}, reverse=True)
+    return [_run(unit, run, version_of.get(run.id)) for run in map(unit.runs.get, run_ids) if run is not None]
+
+
+def _run(unit: Unit, run: Run, version_id: str | None) -> MeasuredRun:
+    return MeasuredRun(
+        run=run.id,
+        kind=run.kind,
+        version=version_name(unit, version_id),
+        finished_at=run.finished_at,
+        seconds=run.seconds,
+        measurements=run.report,
+    )
+
+
+def plan_read(plan: Plan) -> PlanRead:
+    return PlanRead(
+        lines=[
+            LinePlanRead(
+                adapter=line.adapter,
+                version=f"v{line.version}",
+                removals=line.removals,
+                corrections=line.corrections,
+                exact_duplicates=line.exact_duplicates,
+                share=line.share,
+                strategy=line.strategy,
+                reason=line.reason,
+                needs_approval=line.needs_approval,
+                retires_line=line.retires_line,
+                estimated_seconds=line.estimated_seconds,
+                claim_level=line.claim_level,
+            )
+            for line in plan.lines
+        ],
+        unindexed=list(plan.unindexed),
+    )
