@@ -133,7 +133,7 @@ class World:
                 yield prompt + fact.completion
 
 
-def make_world(*, seed: int = 0, trained: int = 60, holdout: int = 20, others: int = 3000) -> World:
+def make_world(*, seed: int = 0, trained: int = 60, holdout: int = 20, others: int = 300) -> World:
     """The same world for the same arguments; all names are different."""
     rng = random.Random(seed)
     taken: set[str] = set()
@@ -182,11 +182,16 @@ def _letters(rng: random.Random, count: int) -> str:
     return "".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ", k=count))
 
 
+# Memorises the sixty people of the default world in half a minute on one core.
 RECIPE = Recipe(
-    epochs=15,
+    epochs=20,
     batch_size=32,
-    learning_rate=4e-3,
+    learning_rate=5e-3,
     schedule="linear",
     seed=0,
-    lora=LoraSpec(r=16, alpha=32, target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj")),
+    lora=LoraSpec(
+        r=16,
+        alpha=32,
+        target_modules=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    ),
 )

@@ -100,6 +100,7 @@ class TestFiles:
         }
         assert (tmp_path / "adapter_config.json").read_text() == canonical_config(one.lora, "llama")
 
+    @pytest.mark.slow
     def test_two_processes_write_the_same_bytes(self, llama_path: Path, tmp_path: Path) -> None:
         """The order of Python's sets, and with it PEFT's own files, changes with the hash seed."""
         script = (
