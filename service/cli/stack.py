@@ -94,7 +94,8 @@ class Stack:
             StackError: the home is in use, the port is taken, or a part did not come up.
         """
         home = self._settings.home
-        (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "logs").mkdir(exist_ok=True)
         self._lock = _lock(home, patience_s=self._settings.stop_grace_s + 5)
         self._guardian = Guardian(grace_s=self._settings.stop_grace_s)
         try:
