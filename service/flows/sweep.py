@@ -24,7 +24,8 @@ def sweep(store: Store, blobs: Blobs) -> int:
     """Delete what is due; returns how many prefixes went.
 
     That is: files of withdrawn and rejected versions, what was derived from anchors that are none any
-    more, uploads that were imported or refused, and whatever finished runs left unpublished.
+    more, uploads that were imported or refused, whatever finished runs left unpublished, and the drafts of
+    writers that died.
     """
     with store.read() as unit:
         waste = list(_waste(unit))
@@ -35,6 +36,7 @@ def sweep(store: Store, blobs: Blobs) -> int:
             _forget(unit.versions.get(item.version_id), item.reference)
     for run_id, fence in runs:
         _sweep_run(store, blobs, run_id, fence)
+    blobs.sweep()
     return len(waste)
 
 
