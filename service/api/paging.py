@@ -64,7 +64,7 @@ class Paging:
         return json.dumps(["cursor", self.actor_id, list_, filters or {}], sort_keys=True, default=str)
 
 
-def _paging(
+async def _paging(
     context: InContext,
     actor: Caller,
     cursor: Annotated[

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError, TimeoutError
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.api.errors import HttpError, Malformed, UnsupportedMediaType
 from service.domain.errors import InvalidInput, LetheError, TooLarge, Unauthenticated
@@ -57,6 +58,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(OperationalError, _on_database_away)
     app.add_exception_handler(TimeoutError, _on_database_away)
+    app.add_exception_handler(DataError, _on_unstorable)
+    app.add_exception_handler(ClientDisconnect, _on_broken_off)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -158,6 +161,16 @@ def _on_database_away(_: Request, error: Exception) -> JSONResponse:
     members = {"detail": "The database does not answer.", "fix": "Repeat the call with the same Idempotency-Key."}
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return _document(503, "database-unavailable", "The database is away", members, headers)
+
+
+def _on_unstorable(_: Request, __: Exception) -> JSONResponse:
+    """PostgreSQL stores no NUL characters; SQLite does."""
+    return problem(InvalidInput("A value holds characters that cannot be stored.", fix="Leave out U+0000."))
+
+
+def _on_broken_off(_: Request, __: Exception) -> JSONResponse:
+    """Nobody is left to read this, but it is no incident."""
+    return problem(Malformed("The body broke off.", code="body-broken-off"))
 
 
 def _on_unexpected(request: Request, error: Exception) -> JSONResponse:

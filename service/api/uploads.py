@@ -88,9 +88,19 @@ class Form:
 
 
 @asynccontextmanager
-async def form(request: Request) -> AsyncIterator[Form]:
-    """The parts of a multipart body; their files are deleted at the end."""
+async def form(request: Request, *known: str) -> AsyncIterator[Form]:
+    """The parts of a multipart body; their files are deleted at the end.
+
+    Raises:
+        InvalidInput: there is a part with another name.
+    """
     async with request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=MAX_JSON_BYTES) as data:
+        if not set(data) <= set(known):
+            raise InvalidInput(
+                "The form has a part that is not known here.",
+                fix=f"Send {', '.join(known)} only.",
+                code="unknown-part",
+            )
         yield Form(data)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
+Share = Annotated[float, Field(gt=0, le=1)]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -35,7 +37,7 @@ def reaches(level: ClaimLevel, required: ClaimLevel) -> bool:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BaseModelRef(_Frozen):
@@ -50,14 +52,14 @@ class Policy(_Frozen):
 
     default_strategy: Strategy = Strategy.auto
     complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] = ClaimLevel.measured
-    rebuild_under_s: float = Field(default=600, ge=0, description="`auto` rebuilds at once below this estimate.")
-    rebuild_after_s: float = Field(default=86_400, ge=0, description="Age of the ledger at which it is compacted.")
-    shred_within_s: float = Field(default=30 * 86_400, gt=0, description="Latest age of sealed data.")
-    grace_period_s: float = Field(default=86_400, ge=0, description="How long an older version stays readable.")
+    rebuild_under_s: Seconds = Field(default=600, description="`auto` rebuilds at once below this estimate.")
+    rebuild_after_s: Seconds = Field(default=86_400, description="Age of the ledger at which it is compacted.")
+    shred_within_s: Seconds = Field(default=30 * 86_400, gt=0, description="Latest age of sealed data.")
+    grace_period_s: Seconds = Field(default=86_400, description="How long an older version stays readable.")
     promotion: Literal["automatic", "manual"] = "automatic"
     require_approval: bool = False
-    max_share: float = Field(default=0.25, gt=0, le=1, description="Above this share a request needs approval.")
-    influence_share: float = Field(default=0.10, gt=0, le=1, description="Above this share a request is rebuilt.")
+    max_share: Share = Field(default=0.25, description="Above this share a request needs approval.")
+    influence_share: Share = Field(default=0.10, description="Above this share a request is rebuilt.")
 
 
 class LoraSpec(_Frozen):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from service.domain.adapters import Strategy
 from service.domain.clocks import due_at
-from service.domain.errors import Conflict
+from service.domain.errors import Conflict, InvalidInput
 from service.domain.ids import new_id
 from service.domain.operations import Operation, Remove
 from service.domain.states import Outcome, RequestState, TargetState, request_state
@@ -20,6 +20,10 @@ from service.flows.token_budget import check_tokens
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import OperationRow, Target, UnlearningRequest
+
+
+# How far a client's clock may be ahead of ours.
+CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_ha
         Conflict: another request has this client reference.
         InvalidInput, NotFound, AlreadyRemoved: see `match` and `check_tokens`.
     """
+    _check_dates(unit, command)
     _check_reference(unit, command.client_reference)
     matching = match(unit, vault, command.operations, command.adapters, within=command.within)
     for found in matching.matches:
@@ -58,6 +63,24 @@ def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_ha
     unit.audit(actor, "request.created", request=request.id, targets=len(targets), body_hash=body_hash)
     unit.emit("request.created", request_id=request.id, state=request.state)
     return request
+
+
+def _check_dates(unit: Unit, command: Submission) -> None:
+    received = command.received_at or unit.now
+    if received > unit.now + CLOCK_SKEW:
+        raise InvalidInput(
+            "The request was received in the future.",
+            field="/received_at",
+            fix="Give the time at which you received it.",
+            code="received-in-future",
+        )
+    if command.due_at is not None and command.due_at < received:
+        raise InvalidInput(
+            "The request is due before it was received.",
+            field="/due_at",
+            fix="Give a later date.",
+            code="due-too-early",
+        )
 
 
 def _check_reference(unit: Unit, reference: str | None) -> None:

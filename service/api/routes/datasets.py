@@ -71,7 +71,7 @@ async def _receive(
         async with uploads.spooled(request) as file:
             yield await run_in_threadpool(_uploaded, file, name)
     elif kind == uploads.MULTIPART:
-        async with uploads.form(request) as form:
+        async with uploads.form(request, "file", "name") as form:
             given = await form.text("name")
             file, label = form.required_file("file"), None if given is None else given.decode(errors="replace")[:200]
             yield await run_in_threadpool(_uploaded, file, label)

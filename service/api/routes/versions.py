@@ -31,6 +31,7 @@ Name = Annotated[str, Path(max_length=63, description="The line's name.", exampl
 
 _CREATE = TypeAdapter(VersionCreate)
 _SOURCE: TypeAdapter[TrainSource | ImportSource] = TypeAdapter(Source)
+_PARTS = ("source", "archive", "training_record")
 _ARCHIVE = {"type": "string", "format": "binary", "description": "`.zip`, `.tar` or `.tar.gz`."}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -44,7 +45,7 @@ _BODY: dict[str, Any] = {
                     "properties": {
                         "source": {"$ref": "#/components/schemas/ImportSource"},
                         "archive": _ARCHIVE,
-                        "record": _ARCHIVE,
+                        "training_record": _ARCHIVE,
                     },
                 }
             },
@@ -68,11 +69,11 @@ async def _receive(request: Request, _: Caller) -> AsyncIterator[VersionUpload]:
         body = await request.body()
         yield VersionUpload(uploads.parsed(_CREATE, body).source, None, body)
     elif kind == uploads.MULTIPART:
-        async with uploads.form(request) as form:
+        async with uploads.form(request, *_PARTS) as form:
             source = await form.text("source")
             if source is None:
                 raise InvalidInput("The part is missing.", field="source", fix="Add it as JSON.", code="part-missing")
-            files = ImportUpload(form.required_file("archive"), form.file("record"))
+            files = ImportUpload(form.required_file("archive"), form.file("training_record"))
             yield await run_in_threadpool(_uploaded, source, files)
     else:
         raise uploads.not_accepted(uploads.JSON, uploads.MULTIPART)

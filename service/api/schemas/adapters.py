@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.api.schemas.common import Input, Output, Page
-from service.domain.adapters import AliasName, BaseModelRef, ClaimLevel, LineName, Policy, Strategy
+from service.domain.adapters import AliasName, BaseModelRef, ClaimLevel, LineName, Policy, Seconds, Share, Strategy
 
 Pool = Field(
     default="default",
@@ -32,14 +32,14 @@ class PolicyChange(Input):
     complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] | None = Field(
         default=None, description="Claim level from which a request counts as succeeded."
     )
-    rebuild_under_s: float | None = Field(default=None, ge=0, description="`auto` rebuilds at once below this.")
-    rebuild_after_s: float | None = Field(default=None, ge=0, description="Age at which the ledger is compacted.")
-    shred_within_s: float | None = Field(default=None, gt=0, description="Latest age of sealed data.")
-    grace_period_s: float | None = Field(default=None, ge=0, description="How long older versions stay readable.")
+    rebuild_under_s: Seconds | None = Field(default=None, description="`auto` rebuilds at once below this.")
+    rebuild_after_s: Seconds | None = Field(default=None, description="Age at which the ledger is compacted.")
+    shred_within_s: Seconds | None = Field(default=None, gt=0, description="Latest age of sealed data.")
+    grace_period_s: Seconds | None = Field(default=None, description="How long older versions stay readable.")
     promotion: Literal["automatic", "manual"] | None = Field(default=None, description="Whether aliases move alone.")
     require_approval: bool | None = Field(default=None, description="Whether every request needs approval.")
-    max_share: float | None = Field(default=None, gt=0, le=1, description="Above this share: approval.")
-    influence_share: float | None = Field(default=None, gt=0, le=1, description="Above this share: rebuild.")
+    max_share: Share | None = Field(default=None, description="Above this share: approval.")
+    influence_share: Share | None = Field(default=None, description="Above this share: rebuild.")
 
 
 class AdapterUpdate(Input):

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from service.api.schemas.common import Input, Output, Page
+from service.api.schemas.common import Input, Moment, Output, Page
 from service.domain.adapters import LineName
 from service.domain.scopes import Scope
 
@@ -18,7 +18,7 @@ class KeyCreate(Input):
         description="Adapter lines it is bound to; it does not see others.",
         examples=[["support-bot"]],
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="When it stops working.")
+    expires_at: Moment | None = Field(default=None, description="When it stops working.")
 
 
 class KeyRead(Output):

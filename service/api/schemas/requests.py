@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from service.api.schemas.common import Failure, Input, JsonObject, Output, Page
+from service.api.schemas.common import Failure, Input, JsonObject, Moment, Output, Page
 from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.operations import Operation
 from service.domain.states import Outcome, RequestState, TargetState
@@ -22,6 +22,7 @@ class RequestCreate(Input):
     )
     adapters: list[LineName] | None = Field(
         default=None,
+        min_length=1,
         max_length=1000,
         description="Lines it concerns; without them, every line that holds a match.",
         examples=[["support-bot"]],
@@ -40,10 +41,10 @@ class RequestCreate(Input):
         description="Whose clock runs: `gdpr`, `uk_gdpr`, `ccpa`, or another name (30 days).",
         examples=["gdpr"],
     )
-    received_at: AwareDatetime | None = Field(
+    received_at: Moment | None = Field(
         default=None, description="When you received it; the clock starts here. Default: now."
     )
-    due_at: AwareDatetime | None = Field(default=None, description="When it is due; default: by the regulation.")
+    due_at: Moment | None = Field(default=None, description="When it is due; default: by the regulation.")
 
 
 class TargetRead(Output):
@@ -109,7 +110,7 @@ class Hold(Input):
 
 
 class Extension(Input):
-    due_at: AwareDatetime = Field(description="The new due date.", examples=["2026-03-01T00:00:00Z"])
+    due_at: Moment = Field(description="The new due date.", examples=["2026-03-01T00:00:00Z"])
     reason: str = Reason
 
 

@@ -68,7 +68,7 @@ _BESIDE_ADAPTERS = frozenset(
 _LEADS_OUT = re.compile(r"/|[A-Za-z]:")
 _PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 _ADAPTER = _Contents("/archive", {CONFIG_FILE: "missing-config", WEIGHTS_FILE: "missing-weights"}, _BESIDE_ADAPTERS)
-_RECORD = _Contents("/record", {RECORD_FILE: "missing-record", MOMENTS_FILE: "missing-record"})
+_RECORD = _Contents("/training_record", {RECORD_FILE: "missing-record", MOMENTS_FILE: "missing-record"})
 
 
 def extract_adapter(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> None:
