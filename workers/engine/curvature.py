@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-# Columns of the rows that are widened to fp32 at once: 4 · rows · COLUMNS bytes.
-COLUMNS = 1 << 18
+# Columns of the rows that are multiplied at once; half-precision rows are widened to 4 · rows · COLUMNS bytes.
+COLUMNS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Curvature:
     `gram` [m, m] fp64 is R D⁻¹ Rᵀ of the rows before scaling and for c = 1; it depends on the anchor
     alone and is stored with the sketch, so a solve needs only two products with the rows.
 
-    Memory: the rows (bf16 or fp32), 4p + 8m² bytes, and 4 · m · 2¹⁸ bytes while a product runs.
+    Memory: the rows (bf16 or fp32), 4p + 8m² bytes, and 4 · m · 2¹⁶ bytes while a product runs.
+    Products are fp32 within a block of columns and summed over blocks in fp64.
     """
 
     blocks: tuple[Tensor, ...]
@@ -54,23 +55,24 @@ class Curvature:
         return replace(self, blocks=(*self.blocks, rows), scales=scales, gram=gram)
 
     def project(self, vector: Tensor) -> Tensor:
-        """The scaled rows times a vector: [m], fp64."""
+        """The scaled rows times a vector [p] fp64: [m] fp64."""
         parts = [
-            sum((rows @ vector[columns]).double() for rows, columns in _column_chunks(block)) for block in self.blocks
+            torch.stack([(rows @ vector[columns].float()).double() for rows, columns in _column_chunks(block)]).sum(0)
+            for block in self.blocks
         ]
-        return self.scales * torch.cat([part for part in parts if isinstance(part, Tensor)])
+        return self.scales * torch.cat(parts)
 
     def combine(self, coefficients: Tensor) -> Tensor:
-        """Σⱼ coefficientⱼ sⱼ rⱼ: [p], fp32."""
-        total = torch.zeros_like(self.damping)
-        parts = (self.scales * coefficients).float().split([len(block) for block in self.blocks])
+        """Σⱼ coefficientⱼ sⱼ rⱼ: [p] fp64."""
+        total = torch.zeros_like(self.damping, dtype=torch.float64)
+        parts = torch.split(self.scales * coefficients, [len(block) for block in self.blocks])
         for block, part in zip(self.blocks, parts, strict=True):
             for rows, columns in _column_chunks(block):
-                total[columns] += part @ rows
+                total[columns] = total[columns] + part.float() @ rows
         return total
 
     def apply(self, vector: Tensor) -> Tensor:
-        """C v [p], fp32."""
+        """C v [p] fp64, for v [p] fp64."""
         return self.combine(self.project(vector)) + self.multiplier * self.damping * vector
 
 

@@ -6,7 +6,7 @@ fused attention and non-reentrant checkpointing stay usable.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -87,11 +87,13 @@ def instance_gradients(resident: Resident, size: int) -> Iterator[Tensor]:
     rows = torch.zeros(size, parameters.size, device=resident.device)
     slices = parameters.slices
 
-    def watch(columns: slice) -> "_Hook":
+    def watch(columns: slice) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if output.requires_grad and torch.is_grad_enabled():
                 seen = inputs[0].detach()
-                output.register_hook(lambda gradient: _accumulate(rows[:, columns], seen, gradient))
+                output.register_hook(  # type: ignore[no-untyped-call]
+                    lambda gradient: _accumulate(rows[:, columns], seen, gradient)
+                )
 
         return forward_hook
 

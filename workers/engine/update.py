@@ -1,0 +1,242 @@
+"""The answer to a ledger: always solved from the anchor, always for the whole canonical ledger.
+
+Nothing here depends on the order in which requests arrived or on earlier answers: changes are sorted,
+and every random draw is seeded by the ledger's digest.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from service.domain import ledger
+from service.domain.engine import Anchor, Example, InfluenceResult, Stage
+from service.domain.ledger import Edit
+from workers.engine.amplitude import largest_amplitude
+from workers.engine.corrections import Taught, teach
+from workers.engine.errors import EngineRefusal
+from workers.engine.evaluation import adapter_losses, base_losses
+from workers.engine.polish import Contents, affordable_steps, polish
+from workers.engine.predictions import mean_divergence
+from workers.engine.preparation import Preparation
+from workers.engine.record import TrainingRecord
+from workers.engine.resident import Resident
+from workers.engine.right_hand_side import Change, canonical_changes, instance_weights
+from workers.engine.solve import SOLVERS
+from workers.engine.stages import ProgressCallback, Stages
+from workers.engine.tokens import Tokens, encode
+from workers.engine.trajectory import Step, curvatures_after, gradients_along, replay
+from workers.engine.verify import Groups, verify
+
+# Random samples of what stays: to polish on, and to measure on.
+POLISH_SAMPLE = 1024
+MEASURE_SAMPLE = 256
+# KL on retained instances that a step may cost, as a share of what memorising is worth in loss.
+KL_SHARE = 0.1
+# The polish may cost this share of the training run, and at most two passes over the data.
+POLISH_SHARE = 0.08
+POLISH_EPOCHS = 2.0
+# Epochs that an anchor without a recipe is taken to have been trained for.
+ASSUMED_EPOCHS = 3
+# The goal leans on two estimates of the never-seen loss, whose errors have little in common.
+INFLUENCE_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The ledger in tokens, and seeded samples of what it leaves alone."""
+
+    changes: tuple[Change, ...]
+    retained: tuple[Tokens, ...]
+    measured: Groups
+    seed: int
+
+    @property
+    def removed(self) -> tuple[Tokens, ...]:
+        return tuple(change.old for change in self.changes if change.new is None)
+
+    @property
+    def new(self) -> tuple[Tokens, ...]:
+        return tuple(change.new for change in self.changes if change.new is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The weights [p] after the forgetting step, its amplitude, and the loss it aimed at."""
+
+    parameters: Tensor
+    amplitude: float
+    goal: float | None
+
+
+def answer(
+    resident: Resident,
+    anchor: Anchor,
+    preparation: Preparation,
+    record: TrainingRecord | None,
+    edits: Sequence[Edit],
+    progress: ProgressCallback,
+) -> tuple[Tensor, InfluenceResult]:
+    """New weights [p] for the whole ledger, solved from the anchor's weights, which `resident` holds.
+
+    Memory: the preparation; 4p bytes a segment (right-hand sides) and for each new content and segment
+    (its rows); one solve; 24p bytes of polish. Never O(p²), never O(n·p).
+
+    Raises:
+        EngineRefusal: `unknown_instance` if the ledger names an instance the anchor was not trained on.
+    """
+    stages = Stages(progress)
+    start = resident.parameters.get()
+    solver = SOLVERS["woodbury"]
+    with stages(Stage.gradients):
+        request = read_request(resident, anchor, record, edits)
+        trajectory = preparation.trajectory
+        curvatures = curvatures_after(resident, trajectory, request.changes, request.seed)
+        forgetting = [Change(change.instance_id, change.weight, change.old, None) for change in request.changes]
+        gradients = gradients_along(resident, trajectory, forgetting)
+    with stages(Stage.solving):
+        multiplier = preparation.calibration.multiplier
+        step = replay(trajectory, curvatures, gradients, multiplier=multiplier, solver=solver)
+        forgotten = forget(resident, preparation, request, start, step)
+        taught = teach(
+            resident,
+            curvatures[-1].damped(multiplier),
+            forgotten.parameters,
+            request.new,
+            preparation.training_level,
+            solver=solver,
+        )
+    with stages(Stage.polishing):
+        steps = affordable_steps(polish_budget(anchor))
+        contents = Contents(request.retained, request.removed, request.new, preparation.training_level)
+        after = polish(
+            resident,
+            contents,
+            anchor=start,
+            start=taught.parameters,
+            steps=steps,
+            record=record,
+            seed=request.seed,
+        )
+    with stages(Stage.verifying):
+        verdict = verify(
+            resident,
+            request.measured,
+            start,
+            after,
+            goal=forgotten.goal,
+            never_seen=preparation.never_seen,
+            training_level=preparation.training_level,
+        )
+    result = InfluenceResult(
+        before=verdict.before,
+        after=verdict.after,
+        retained_kl=verdict.retained_kl,
+        step_scale=forgotten.amplitude,
+        solver_residual=step.residual,
+        passed=verdict.passed,
+        reasons=verdict.reasons,
+        seconds=stages.seconds,
+        peak_bytes=0,
+        details=_details(preparation, forgotten, taught, steps),
+    )
+    return after, result
+
+
+def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | None, edits: Sequence[Edit]) -> Request:
+    """Encodes the canonical ledger and the samples of what it leaves alone."""
+    canonical = ledger.canonical(edits)
+    examples = {example.id: example for example in anchor.data.examples}
+    unknown = [edit.instance_id for edit in canonical if edit.instance_id not in examples]
+    if unknown:
+        raise EngineRefusal("unknown_instance", f"The anchor was not trained on {len(unknown)} of the instances.")
+
+    def tokens(chosen: Sequence[Example]) -> list[Tokens]:
+        return [encode(resident.tokenizer, example.content, anchor.data.format) for example in chosen]
+
+    old = dict(
+        zip(
+            (edit.instance_id for edit in canonical),
+            tokens([examples[edit.instance_id] for edit in canonical]),
+            strict=True,
+        )
+    )
+    new = {
+        edit.instance_id: None if edit.new is None else encode(resident.tokenizer, edit.new, anchor.data.format)
+        for edit in canonical
+    }
+    changes = canonical_changes(new, old, instance_weights(list(examples), record))
+    seed = int(ledger.digest(canonical)[:15], 16)
+    kept = [examples[name] for name in sorted(examples.keys() - old.keys())]
+    order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed)).tolist()
+    retained = tokens([kept[index] for index in order[:POLISH_SAMPLE]])
+    measured = Groups(
+        forget=[change.old for change in changes if change.new is None],
+        corrected=[change.new for change in changes if change.new is not None],
+        # From the other end, so that what is measured was not polished on wherever there is enough data.
+        retained=tokens([kept[index] for index in order[-MEASURE_SAMPLE:]]),
+        holdout=tokens(anchor.data.holdout[:MEASURE_SAMPLE]),
+    )
+    return Request(changes, tuple(retained), measured, seed)
+
+
+def forget(resident: Resident, preparation: Preparation, request: Request, start: Tensor, step: Step) -> Forgotten:
+    """Moves along the replayed step as far as the trust region lets it.
+
+    The goal is the mean of two estimates of the loss these instances would have had unseen: the level of
+    never-seen data of their difficulty, and what the calibrated step itself predicts for them. It never
+    lies above what never-seen data reach, nor may retained predictions move further than the KL budget.
+    """
+    calibrated = preparation.calibration.amplitude
+    goal = None
+    amplitude = calibrated
+    if request.removed:
+        resident.parameters.set(start)
+        base = base_losses(resident, request.removed)
+
+        def loss(scale: float) -> float:
+            resident.parameters.set(start + scale * step.delta)
+            return float(adapter_losses(resident, request.removed).mean())
+
+        if preparation.never_seen is None:
+            goal = min(loss(calibrated), float(base.mean()))
+        else:
+            level = preparation.never_seen.mean(base)
+            goal = INFLUENCE_SHARE * loss(calibrated) + (1 - INFLUENCE_SHARE) * level
+            goal = min(goal, preparation.never_seen.ceiling(base))
+        amplitude = largest_amplitude(loss, goal, 4 * calibrated)
+    budget = kl_budget(preparation)
+
+    def divergence(scale: float) -> float:
+        return mean_divergence(resident, request.measured.retained, start, start + scale * step.delta)
+
+    amplitude = largest_amplitude(divergence, budget, amplitude)
+    return Forgotten(start + amplitude * step.delta, amplitude, goal)
+
+
+def kl_budget(preparation: Preparation) -> float:
+    """KL on retained instances, nats a token, that forgetting may cost before the polish."""
+    if preparation.never_seen is None:
+        return KL_SHARE * preparation.training_level
+    base_level = preparation.never_seen.intercept + preparation.never_seen.slope * preparation.training_level
+    return KL_SHARE * max(base_level - preparation.training_level, 0.0)
+
+
+def polish_budget(anchor: Anchor) -> float:
+    """Instance gradients that the polish may take."""
+    instances = len(anchor.data.examples)
+    epochs = anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
+    return instances * min(POLISH_SHARE * epochs, POLISH_EPOCHS)
+
+
+def _details(preparation: Preparation, forgotten: Forgotten, taught: Taught, steps: int) -> Mapping[str, object]:
+    return {
+        "forget_goal": forgotten.goal,
+        "damping_multiplier": preparation.calibration.multiplier,
+        "calibrated": preparation.calibration.measured,
+        "segments": len(preparation.trajectory.segments),
+        "teaching_steps": taught.steps,
+        "teaching_ratios": taught.ratios,
+        "polish_steps": steps,
+    }
