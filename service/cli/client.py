@@ -40,7 +40,7 @@ class LetheClient:
     def upload_dataset(self, file: Path, *, name: str | None = None) -> Dataset:
         """Upload a JSONL file."""
         answer = self.transport.upload(
-            "/v1/datasets", file, content_type="application/jsonl", params={"name": name or file.name}
+            "/v1/datasets", file, content_type="application/x-ndjson", params={"name": name or file.name}
         )
         return Dataset.model_validate(answer)
 
@@ -70,12 +70,32 @@ class LetheClient:
             "recipe": recipe.model_dump(mode="json"),
             "training_format": training_format.model_dump(mode="json"),
         }
-        return self._add_version(adapter, source)
-
-    def _add_version(self, adapter: str, source: Mapping[str, Any]) -> Version:
         return Version.model_validate(
             self.transport.send("POST", f"/v1/adapters/{adapter}/versions", {"source": source})
         )
+
+    def import_adapter(
+        self,
+        adapter: str,
+        archive: Path,
+        dataset: str,
+        *,
+        holdout: str | None,
+        record: Path | None,
+        recipe: Recipe | None,
+        training_format: TrainingFormat,
+    ) -> Version:
+        """Start taking over an adapter that was trained elsewhere. `archive` and `record`: tar files."""
+        source = {
+            "type": "import",
+            "dataset": dataset,
+            "holdout": holdout,
+            "recipe": None if recipe is None else recipe.model_dump(mode="json"),
+            "training_format": training_format.model_dump(mode="json"),
+        }
+        files = {"archive": archive} | ({} if record is None else {"training_record": record})
+        path = f"/v1/adapters/{adapter}/versions"
+        return Version.model_validate(self.transport.send_form(path, {"source": source}, files))
 
     def version(self, adapter: str, version: str) -> Version:
         """`version` is `v3` or an alias."""

@@ -97,7 +97,7 @@ def _gather(client: LetheClient, version: Version, name: str, file: StoredFile, 
 
 def _conditions(file: StoredFile, held: Path | None, target: Path) -> dict[str, str]:
     """Headers that make the service send only what is missing. Its entity tag of a file is the file's digest."""
-    tag, plain = f'"{file.sha256}"', {"Accept-Encoding": "identity"}
+    tag, plain = f'"sha256:{file.sha256}"', {"Accept-Encoding": "identity"}
     if held is not None:
         return plain | {"If-None-Match": tag}
     size = target.stat().st_size if target.is_file() else 0

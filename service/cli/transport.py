@@ -4,11 +4,12 @@ A POST carries an `Idempotency-Key`, the same one on every attempt, so a call wh
 not done twice. What the service refuses is raised as a `Problem`, never repeated.
 """
 
+import json
 import random
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -46,37 +47,51 @@ class Transport:
 
     def get(self, path: str, params: Parameters | None = None) -> Json:
         """The JSON at `path`. Raises Problem."""
-        return self.call("GET", path, params=params).json()
+        return self._call("GET", path, params=params).json()
 
     def send(self, method: str, path: str, body: Json) -> Json:
         """Send JSON; the JSON of the answer, None if it has no body. Raises Problem."""
-        answer = self.call(method, path, json=body)
+        answer = self._call(method, path, body=body)
         return answer.json() if answer.content else None
 
     def upload(self, path: str, file: Path, *, content_type: str, params: Parameters | None = None) -> Json:
         """POST a file as the body, streamed from disk. Raises Problem."""
-        return self.call("POST", path, params=params, file=file, headers={"Content-Type": content_type}).json()
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Parameters | None = None,
-        json: Json = None,
-        file: Path | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """One call, repeated while the service is away or overloaded.
+        def send(headers: dict[str, str]) -> httpx.Response:
+            with file.open("rb") as content:
+                sized = headers | {"Content-Type": content_type, "Content-Length": str(file.stat().st_size)}
+                return self._http.post(path, params=_present(params), content=content, headers=sized, timeout=None)
+
+        return self._until_answered("POST", send).json()
+
+    def send_form(self, path: str, fields: Mapping[str, Json], files: Mapping[str, Path]) -> Json:
+        """POST JSON fields and files as one form, streamed from disk. Raises Problem."""
+        data = {name: json.dumps(value) for name, value in fields.items()}
+
+        def send(headers: dict[str, str]) -> httpx.Response:
+            with ExitStack() as stack:
+                parts = {name: (file.name, stack.enter_context(file.open("rb"))) for name, file in files.items()}
+                return self._http.post(path, data=data, files=parts, headers=headers, timeout=None)
+
+        return self._until_answered("POST", send).json()
+
+    def _call(self, method: str, path: str, *, params: Parameters | None = None, body: Json = None) -> httpx.Response:
+        def send(headers: dict[str, str]) -> httpx.Response:
+            return self._http.request(method, path, params=_present(params), json=body, headers=headers)
+
+        return self._until_answered(method, send)
+
+    def _until_answered(self, method: str, send: Callable[[dict[str, str]], httpx.Response]) -> httpx.Response:
+        """Send, with the same key each time, while the service is away or overloaded.
 
         Raises:
             Problem: the service refused, or stayed away.
         """
-        sent = dict(headers or {}) | ({"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {})
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
         for attempt in range(1, ATTEMPTS + 1):
             pause = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S) * random.uniform(0.5, 1)
             try:
-                response = self._attempt(method, path, params=_present(params), json=json, file=file, headers=sent)
+                response = send(headers)
             except httpx.TransportError as error:
                 if attempt == ATTEMPTS:
                     raise unreachable(self.url, error) from error
@@ -87,24 +102,10 @@ class Transport:
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: dict[str, str | int],
-        json: Json,
-        file: Path | None,
-        headers: dict[str, str],
-    ) -> httpx.Response:
-        if file is None:
-            return self._http.request(method, path, params=params, json=json, headers=headers)
-        with file.open("rb") as content:
-            sized = headers | {"Content-Length": str(file.stat().st_size)}
-            return self._http.request(method, path, params=params, content=content, headers=sized, timeout=None)
-
     @contextmanager
-    def _stream(self, path: str, params: dict[str, str | int], headers: dict[str, str], timeout: httpx.Timeout) -> Any:
+    def _stream(
+        self, path: str, params: dict[str, str | int], headers: dict[str, str], timeout: httpx.Timeout
+    ) -> Iterator[httpx.Response]:
         with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
             if response.is_error:
                 response.read()

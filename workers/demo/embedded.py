@@ -42,7 +42,7 @@ class EmbeddedStack:
         """Raises StackFailed."""
         with self._log.open("wb") as output:
             # A session of its own: Ctrl-C reaches the demonstration alone, which then stops the stack in order.
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli.main", "up"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -58,16 +58,16 @@ class EmbeddedStack:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(STOP_TIMEOUT_S)
+            self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5).is_success:
                     return
