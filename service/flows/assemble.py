@@ -58,7 +58,14 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
 
 def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
     """The canonical ledger this run solves for: published entries since the anchor, then its members' edits."""
-    tail = [entry for entry in unit.ledger.of_line(claim.line_id) if entry.baked_id is None]
+    run = unit.runs.get(claim.run_id)
+    assert run is not None, "claims refer to existing runs"
+    head = run.frozen_seq if claim.kind is RunKind.rebuild else None
+    tail = [
+        entry
+        for entry in unit.ledger.of_line(claim.line_id)
+        if entry.baked_id is None and (head is None or entry.seq <= head)
+    ]
     members = [target.id for target in unit.targets.of_run(claim.run_id)]
     pairs = [(entry.instance_id, entry.text_id) for entry in tail]
     # A removal is final: a correction accepted in the same window must not bring the instance back.

@@ -35,7 +35,8 @@ def claim(unit: Unit, run_id: str, *, worker: str, lease_s: float) -> Claim | No
     line = unit.lines.lock(run.line_id)
     if unit.runs.running(line.id, run.lane) is not None or not _is_ready(line, run.kind):
         return None
-    members = _members(unit, line, run.kind)
+    resumed = run.checkpoint is not None
+    members = unit.targets.of_run(run.id) if resumed else _members(unit, line, run.kind)
     if run.kind is RunKind.influence and not members:
         run.state, run.finished_at = RunState.canceled, unit.now
         return None
@@ -45,7 +46,9 @@ def claim(unit: Unit, run_id: str, *, worker: str, lease_s: float) -> Claim | No
     run.state, run.worker, run.started_at = RunState.running, worker, unit.now
     run.attempt, run.fence = run.attempt + 1, run.fence + 1
     run.lease_until = unit.now + timedelta(seconds=lease_s)
-    run.frozen_seq, run.stage, run.progress = line.ledger_head, "loading", 0.0
+    run.stage, run.progress = "loading", 0.0
+    # A checkpoint holds for the data it was trained on: later requests are the tail's business.
+    run.frozen_seq = run.frozen_seq if resumed else line.ledger_head
     for target in members:
         target.run_id = run.id
     move_targets(unit, members, TargetState.running)

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from service.domain.errors import Forbidden, IllegalTransition, InvalidInput
-from service.domain.states import TERMINAL_REQUEST_STATES, RequestState, TargetState
+from service.domain.states import TERMINAL_REQUEST_STATES, RequestState, RunState, TargetState
 from service.flows.enqueue import enqueue_target
-from service.flows.fail import hand_back
+from service.flows.fail import hand_back, start_over
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
 from service.store.database import Unit
@@ -51,6 +51,10 @@ def cancel(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     allowed = (TargetState.awaiting_approval, TargetState.queued, TargetState.needs_attention)
     if not targets or any(target.state not in allowed for target in targets):
         raise _illegal(request, "cancel")
+    for target in targets:
+        run = unit.runs.lock(target.run_id) if target.run_id is not None else None
+        if run is not None and run.state is RunState.queued:
+            start_over(unit, run)
     move_targets(unit, targets, TargetState.canceled)
     unit.audit(actor, "request.canceled", request=request_id)
     return request
@@ -64,9 +68,11 @@ def hold(unit: Unit, request_id: str, *, actor: str, reason: str | None) -> Unle
     request.on_hold, request.reason = True, reason
     for target in unit.targets.of_request(request_id):
         run = unit.runs.lock(target.run_id) if target.run_id is not None else None
-        if target.state is TargetState.running and run is not None:
+        if run is not None and target.state is TargetState.running:
             run.fence += 1
             hand_back(unit, run, reason="hold", counts=False)
+        if run is not None and run.state is RunState.queued:
+            start_over(unit, run)
     unit.audit(actor, "request.held", request=request_id)
     unit.emit("request.held", request_id=request_id)
     return request

@@ -18,6 +18,7 @@ from service.flows.strategy import can_rebuild
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
+STALE_CHECKPOINT = "checkpoint"
 COMPACT_AGAIN = timedelta(hours=1)
 
 
@@ -28,6 +29,10 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
         Fenced: the worker no longer holds the run.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
+    if failure.code == STALE_CHECKPOINT:
+        run.checkpoint = None
+        hand_back(unit, run, reason=failure.code)
+        return
     if failure.kind is not FailureClass.permanent and run.attempt < MAX_ATTEMPTS:
         hand_back(unit, run, reason=failure.code)
         return
@@ -35,7 +40,10 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
 
 
 def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None:
-    """Queue a running run again, members included. `counts` False: the attempt was not its fault."""
+    """Queue a running run again, members included. `counts` False: the attempt was not its fault.
+
+    A run with a checkpoint keeps its members, because the checkpoint was trained without their data.
+    """
     line = unit.lines.lock(run.line_id)
     members = unit.targets.of_run(run.id)
     already_queued = unit.runs.queued(line.id, run.lane) is not None
@@ -48,11 +56,19 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None
         run.finished_at = unit.now
     unit.session.flush()
     move_targets(unit, members, TargetState.queued)
-    for target in members:
-        target.run_id = None
+    if run.checkpoint is None:
+        for target in members:
+            target.run_id = None
     wake(unit, line)
     unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
     unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)
+
+
+def start_over(unit: Unit, run: Run) -> None:
+    """Forget the checkpoint of a queued run, and with it the membership that the checkpoint froze."""
+    run.checkpoint = None
+    for target in unit.targets.of_run(run.id):
+        target.run_id = None
 
 
 def give_up(unit: Unit, run: Run, failure: dict[str, object]) -> None:

@@ -21,7 +21,6 @@ from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import OperationRow, Target, UnlearningRequest
 
-
 # How far a client's clock may be ahead of ours.
 CLOCK_SKEW = timedelta(minutes=5)
 

@@ -52,7 +52,8 @@ class TestCancel:
         request = house.submit(remove("p0-0"))
         assert decided(house, decide.cancel, request) is RequestState.canceled
         run_id = house.queued_run(line)
-        assert run_id is not None and house.claim(run_id) is None
+        assert run_id is not None
+        assert house.claim(run_id) is None
 
     def test_not_after_it(self, house: House) -> None:
         line = house.line("bot", people(6))

@@ -31,7 +31,8 @@ class TestFound:
         copy = {"id": "copy", "prompt": " fact 0 of PERSON 1? ", "completion": "Answer  1-0."}
         house.line("bot", [*people(4), copy])
         (found,) = matched(house, remove("p1-0")).matches
-        assert set(found.edits) == {"p1-0", "copy"} and found.duplicates == {"copy"}
+        assert set(found.edits) == {"p1-0", "copy"}
+        assert found.duplicates == {"copy"}
 
     def test_a_later_removal_in_the_same_request_wins_over_a_correction(self, house: House) -> None:
         house.line("bot", people(4))
@@ -44,13 +45,15 @@ class TestFound:
         house.serve(line)
         (found,) = matched(house, ask_otherwise("p0-0", "New question?")).matches
         new = found.edits["p0-0"]
-        assert new is not None and (new.prompt, new.completion) == ("New question?", "New answer.")
+        assert new is not None
+        assert (new.prompt, new.completion) == ("New question?", "New answer.")
 
     def test_subjects_cannot_be_looked_up_where_none_are_named(self, house: House) -> None:
         rows = [{key: value for key, value in row.items() if key != "subject"} for row in people(3)]
         house.line("bot", rows)
         found = matched(house, remove_subject("Person 1"))
-        assert found.matches == () and found.unindexed == ("bot",)
+        assert found.matches == ()
+        assert found.unindexed == ("bot",)
 
 
 class TestRefused:

@@ -8,6 +8,7 @@ from service.domain.runs import Lane
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
 from service.flows.compact import rebuild_now
+from service.flows.fail import hand_back
 from service.flows.publish import publish_answer
 from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
 
@@ -23,8 +24,10 @@ class TestAnswer:
             versions = unit.versions.of_line(line)
             production = unit.lines.alias(line, "production")
             assert [v.state for v in versions] == [VersionState.ready, VersionState.ready]
-            assert production is not None and production.version_id == versions[1].id
-            assert versions[0].withdraw_at is not None and versions[1].withdraw_at is None
+            assert production is not None
+            assert production.version_id == versions[1].id
+            assert versions[0].withdraw_at is not None
+            assert versions[1].withdraw_at is None
             assert [(e.seq, e.instance_id) for e in unit.ledger.of_line(line)] == [(1, "p1-0"), (2, "p1-1")]
             (target,) = unit.targets.of_request(request)
             assert (target.claim_level, target.version_id) == (ClaimLevel.measured, versions[1].id)
@@ -49,8 +52,10 @@ class TestAnswer:
             edits = run_edits(unit, house.vault, claimed)
         assert [edit.instance_id for edit in edits] == ["p0-0", "p1-0", "p2-0"]
         assert edits[0].new is None
-        assert edits[1].new is not None and edits[1].new.completion == "Something else."
-        assert edits[2].new is not None and edits[2].new.prompt == "Another question?"
+        assert edits[1].new is not None
+        assert edits[1].new.completion == "Something else."
+        assert edits[2].new is not None
+        assert edits[2].new.prompt == "Another question?"
 
     def test_a_stale_claim_changes_nothing(self, house: House) -> None:
         line = house.line("bot", people(6))
@@ -119,7 +124,9 @@ class TestRebuild:
         assert house.targets(request)[0].claim_level is ClaimLevel.exact
         with house.store.read() as unit:
             final, interim = unit.requests.certificates(request)
-            assert final.final and final.supersedes == interim.id and final.claim_level is ClaimLevel.exact
+            assert final.final
+            assert final.supersedes == interim.id
+            assert final.claim_level is ClaimLevel.exact
             rows = unit.datasets.some(unit.versions.of_line(line)[0].dataset_id, ["p1-0", "p1-1", "p2-0", "p3-0"])
             keys = {i: unit.texts.get(row.text_id).wrapped_key is not None for i, row in rows.items()}
             assert keys == {"p1-0": False, "p1-1": False, "p2-0": False, "p3-0": True}
@@ -154,7 +161,8 @@ class TestRebuild:
         late = house.submit(remove("p1-0"))
         house.serve(line)
         moved = house.rebuild(rebuild)
-        assert moved is not None and moved.head == 2
+        assert moved is not None
+        assert moved.head == 2
         assert house.rebuild(rebuild, house.staged_answer(rebuild, solved=2)) is None
         assert house.targets(early)[0].claim_level is ClaimLevel.exact
         assert house.targets(late)[0].claim_level is ClaimLevel.measured
@@ -181,7 +189,8 @@ class TestRebuild:
         line = house.line("bot", people(2), max_share=1.0)
         request = house.submit(remove_subject("Person 0"), remove_subject("Person 1"))
         run_id = house.queued_run(line, Lane.compact)
-        assert run_id is not None and house.claim(run_id) is None
+        assert run_id is not None
+        assert house.claim(run_id) is None
         assert house.request(request).state is RequestState.succeeded
         with house.store.read() as unit:
             assert unit.lines.get(line).retired_at is not None
@@ -198,3 +207,25 @@ class TestStates:
             rebuild_now(unit, "bot", actor=ACTOR)
         house.rebuild(house.claim_queued(line, Lane.compact))
         assert house.request(request).state is RequestState.succeeded
+
+
+class TestYield:
+    def test_a_rebuild_that_made_room_goes_on_with_the_data_it_froze(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        member = house.submit(remove("p0-0"), strategy=Strategy.rebuild)
+        first = house.claim_queued(line, Lane.compact)
+        with house.store.write() as unit:
+            run = unit.runs.lock(first.run_id)
+            assert run is not None
+            run.checkpoint = "runs/somewhere"
+            hand_back(unit, run, reason="yielded", counts=False)
+        late = house.submit(remove("p1-0"))
+        house.serve(line)
+        second = house.claim_queued(line, Lane.compact)
+        assert (second.run_id, second.attempt) == (first.run_id, first.attempt)
+        with house.store.read() as unit:
+            assert [edit.instance_id for edit in run_edits(unit, house.vault, second)] == ["p0-0"]
+        assert house.rebuild(second) is not None, "the late answer is not covered"
+        assert house.rebuild(second, house.staged_answer(second, solved=1)) is None
+        assert house.targets(member)[0].claim_level is ClaimLevel.exact
+        assert house.targets(late)[0].claim_level is ClaimLevel.measured

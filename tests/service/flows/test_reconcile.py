@@ -42,7 +42,8 @@ class TestLostWorker:
             repair(house)
         row = house.request(request)
         assert row.state is RequestState.needs_attention
-        assert row.failure is not None and row.failure["code"] == "worker-lost"
+        assert row.failure is not None
+        assert row.failure["code"] == "worker-lost"
 
     def test_a_renewed_lease_is_left_alone(self, house: House) -> None:
         line = house.line("bot", people(6))

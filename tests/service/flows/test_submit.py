@@ -46,7 +46,8 @@ def test_a_name_that_cannot_be_looked_up_needs_attention(house: House) -> None:
     house.line("bot", [{"id": "1", "prompt": "a", "completion": "b"}])
     request = house.request(house.submit(remove_subject("Nobody")))
     assert request.state is RequestState.needs_attention
-    assert request.failure is not None and request.failure["code"] == "subjects-not-indexed"
+    assert request.failure is not None
+    assert request.failure["code"] == "subjects-not-indexed"
 
 
 def test_the_due_date_follows_the_regulation(house: House) -> None:
@@ -87,5 +88,6 @@ def test_a_plan_shows_the_same_and_changes_nothing(house: House) -> None:
         found = plan(unit, house.vault, Submission((remove_subject("Person 1"),)))
     (on_bot,) = found.lines
     assert (on_bot.adapter, on_bot.removals, on_bot.corrections) == ("bot", 2, 0)
-    assert on_bot.strategy is Strategy.influence and not on_bot.needs_approval
+    assert on_bot.strategy is Strategy.influence
+    assert not on_bot.needs_approval
     assert house.queued_run(line) is None
