@@ -17,14 +17,18 @@ from service.store.tables import Line, Version
 
 router = APIRouter(prefix="/v1/adapters/{name}/versions/{version}", tags=["versions"])
 
-_BYTES: Responses = {
-    200: {"description": "All of it.", "content": {"application/octet-stream": {}}},
-    206: {"description": "The range asked for.", "content": {"application/octet-stream": {}}},
-    304: {"description": "You have it already."},
-    **problems(404, 409, 410, 412, 416),
-}
-_TYPES = {".json": "application/json"}
-_OCTETS = "application/octet-stream"
+GZIP, OCTETS, JSON = "application/gzip", "application/octet-stream", "application/json"
+
+
+def _bytes(*media_types: str) -> Responses:
+    content: dict[str, object] = {media_type: {} for media_type in media_types}
+    return {
+        200: {"description": "All of it.", "content": content},
+        206: {"description": "The range asked for.", "content": content},
+        304: {"description": "You have it already."},
+        **problems(404, 409, 410, 412, 416),
+    }
+
 
 Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
 VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])]
@@ -46,7 +50,7 @@ def _conditions(
 InConditions = Annotated[Conditions, Depends(_conditions)]
 
 
-@router.get("/archive", response_class=Response, responses=_BYTES)
+@router.get("/archive", response_class=Response, responses=_bytes(GZIP))
 def download_archive(
     name: Name, version: VersionPath, context: InContext, actor: Caller, conditions: InConditions
 ) -> Response:
@@ -59,7 +63,7 @@ def download_archive(
     item = Representation(
         tag=str(row.digest),
         size=archive.size,
-        media_type="application/gzip",
+        media_type=GZIP,
         filename=f"{line.name}-v{row.number}.tar.gz",
         read=lambda start, stop: archive.chunks(start=start, stop=stop),
         headers=_names(line, row),
@@ -67,7 +71,7 @@ def download_archive(
     return respond(item, conditions)
 
 
-@router.get("/files/{file}", response_class=Response, responses=_BYTES)
+@router.get("/files/{file}", response_class=Response, responses=_bytes(OCTETS, JSON))
 def download_file(
     name: Name, version: VersionPath, file: FileName, context: InContext, actor: Caller, conditions: InConditions
 ) -> Response:
@@ -85,7 +89,7 @@ def download_file(
     item = Representation(
         tag=f"sha256:{entry['sha256']}",
         size=entry["size"],
-        media_type=_TYPES.get(file[file.rfind(".") :], _OCTETS),
+        media_type=JSON if file.endswith(".json") else OCTETS,
         filename=file,
         read=lambda start, stop: context.blobs.chunks(key, start=start, stop=stop),
         sha256=entry["sha256"],
