@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-TORCH_STACK = {"torch", "transformers", "peft", "accelerate", "tokenizers"}
+TORCH_STACK = {"torch", "transformers", "peft", "accelerate"}
 WEB_STACK = {"fastapi", "starlette", "uvicorn"}
 
 
