@@ -1,9 +1,8 @@
 """API keys, idempotent responses and signing keys."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
-from sqlalchemy import CursorResult, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -33,8 +32,8 @@ class AccessRepository(Repository):
     def reserve_response(self, values: Mapping[str, object]) -> bool:
         """Take an idempotency key; False if it is taken. Waits for a transaction that is just taking it."""
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
-        result = self.session.execute(flavour(IdempotentResponse).values(**values).on_conflict_do_nothing())
-        return bool(cast(CursorResult[object], result).rowcount)
+        statement = flavour(IdempotentResponse).values(**values).on_conflict_do_nothing()
+        return self.session.scalar(statement.returning(IdempotentResponse.key)) is not None
 
     def signing_keys(self) -> Sequence[SigningKey]:
         """Newest first."""

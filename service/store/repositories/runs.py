@@ -47,8 +47,9 @@ class RunRepository(Repository):
             "swept": False,
         }
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
-        result = self.session.execute(flavour(Run).values(**values).on_conflict_do_nothing())
-        if not cast(CursorResult[object], result).rowcount:
+        # psycopg counts no rows for this statement, so ask for what was inserted.
+        statement = flavour(Run).values(**values).on_conflict_do_nothing().returning(Run.id)
+        if self.session.scalar(statement) is None:
             return None
         self.hint(str(values["id"]), pool, now)
         return str(values["id"])
