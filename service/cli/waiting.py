@@ -71,18 +71,25 @@ def _follow(
 
 @contextmanager
 def _bar(session: Session, label: str) -> Iterator[Callable[[Event], None]]:
-    """A progress bar on standard error; nothing where the output is for machines."""
+    """A progress bar on standard error; elsewhere a line a stage; nothing where the output is for machines."""
+    output = session.output
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=session.output.errors, transient=True, disable=session.output.as_json) as progress:
+    is_shown = output.errors.is_terminal and not output.as_json
+    with Progress(*columns, console=output.errors, transient=True, disable=not is_shown) as progress:
         task = progress.add_task(label, total=1.0, stage="queued")
+        stage = ""
 
         def show(event: Event) -> None:
-            stage, share = str(event.data.get("stage", "")), float(event.data.get("progress", 0.0))
-            progress.update(task, stage=stage, completed=share)
+            nonlocal stage
+            if event.data["stage"] != stage:
+                stage = event.data["stage"]
+                if not is_shown:
+                    output.note(f"{label}: {stage}")
+            progress.update(task, stage=stage, completed=event.data["progress"])
 
         yield show

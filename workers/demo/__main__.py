@@ -19,6 +19,8 @@ from workers.demo.story import Story, StoryFailed
 from workers.demo.table import answers_table, checks_table, losses_table, times_table
 
 DIRECTORY = Path(".lethe/demo")
+# Columns of the tables where the output goes to a file or pipe.
+WIDTH = 120
 
 
 def main() -> int:
@@ -28,7 +30,7 @@ def main() -> int:
     # Nothing is downloaded from the Hub, and the processes started from here inherit that.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     started = time.perf_counter()
     try:
         report = Story(directory, console).tell()

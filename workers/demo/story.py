@@ -211,7 +211,12 @@ class Story:
 
     def _bar(self) -> Progress:
         return Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=self._console, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
         )
 
 

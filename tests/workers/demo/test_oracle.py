@@ -12,6 +12,8 @@ from workers.demo.exam import Marks, Question
 from workers.demo.oracle import Retraining
 from workers.demo.peer import Peer, PeerFailed
 
+pytestmark = pytest.mark.slow  # every test starts a process that imports transformers
+
 LINES = tuple(InstanceLine(id=f"row-{n}", prompt=f"{n}:", completion="abcdefgh"[n]) for n in range(8))
 MODULES = ("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj")
 RECIPE = Recipe(epochs=30, batch_size=4, learning_rate=1e-2, lora=LoraSpec(r=4, alpha=8, target_modules=MODULES))
