@@ -35,8 +35,8 @@ class Deployment(House):
             {
                 "home": home,
                 "redis_url": redis_url,
-                "lease_s": 3,
-                "heartbeat_s": 0.5,
+                "lease_s": 8,
+                "heartbeat_s": 1,
                 "reconcile_s": 0.5,
                 "device": "cpu",
                 **settings,
@@ -72,13 +72,18 @@ class Deployment(House):
     def trained_line(
         self, name: str, base: Path, rows: Sequence[dict[str, object]], recipe: Recipe = SMALL_RECIPE, **policy: object
     ) -> str:
-        """A line whose v1 a worker has really trained."""
-        dataset, held = self.dataset(rows), self.dataset([{"id": "h", "prompt": "Who?", "completion": "Nobody."}])
-        settings = {"default_strategy": "influence", "influence_share": 0.5, "max_share": 0.6, **policy}
+        """A line whose v1 a worker has really trained.
+
+        It has no holdout and is content with an inconclusive claim: what a tiny random base can forget is
+        not the question here.
+        """
+        dataset = self.dataset(rows)
+        chosen = {"default_strategy": "influence", "influence_share": 0.5, "max_share": 0.6, "complete_at": "I"}
+        settings = {**chosen, **policy}
         with self.store.write() as unit:
             reference, checked = BaseModelRef(path=str(base)), Policy.model_validate(settings)
             line = create_line(unit, name, reference, checked, actor=ACTOR)
-        source = VersionSource(RunKind.train, dataset, held, recipe, TrainingFormat(max_length=128))
+        source = VersionSource(RunKind.train, dataset, None, recipe, TrainingFormat(max_length=128))
         with self.store.write() as unit:
             version = add_version(unit, name, source, actor=ACTOR).id
         self.until(lambda unit: unit.versions.get(version).state is not VersionState.preparing)
