@@ -35,7 +35,7 @@ test: $(INSTALLED) ## Run every test
 	$(BIN)/pytest
 
 test-fast: $(INSTALLED) ## Run the tests of the inner loop, in less than a minute
-	$(BIN)/pytest -m "not slow and not e2e and not faults" --timeout 60
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults" --timeout 60
 
 check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
 	$(BIN)/ruff check .
