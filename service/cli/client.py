@@ -84,6 +84,7 @@ class LetheClient:
         record: Path | None,
         recipe: Recipe | None,
         training_format: TrainingFormat,
+        expected_losses: Mapping[str, float] | None,
     ) -> Version:
         """Start taking over an adapter that was trained elsewhere. `archive` and `record`: tar files."""
         source = {
@@ -92,6 +93,7 @@ class LetheClient:
             "holdout": holdout,
             "recipe": None if recipe is None else recipe.model_dump(mode="json"),
             "training_format": training_format.model_dump(mode="json"),
+            "expected_losses": None if expected_losses is None else dict(expected_losses),
         }
         files = {"archive": archive} | ({} if record is None else {"training_record": record})
         path = f"/v1/adapters/{adapter}/versions"

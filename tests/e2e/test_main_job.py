@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.workers.tiny_llama import save_tiny_llama
 from workers.demo.embedded import EmbeddedStack
@@ -19,7 +21,7 @@ from workers.demo.embedded import EmbeddedStack
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LINE = "support-bot"
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "epochs": 12,
     "batch_size": 8,
     "learning_rate": 1e-2,
@@ -53,6 +55,7 @@ def lethe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lethe]:
     save_tiny_llama(directory / "base")
     _write_people(directory / "train.jsonl", "person", 12, seed=1)
     _write_people(directory / "holdout.jsonl", "stranger", 4, seed=2)
+    _write_people(directory / "foreign.jsonl", "client", 12, seed=3)
     (directory / "recipe.json").write_text(json.dumps(RECIPE))
     with EmbeddedStack(directory / "home", directory / "service.log") as stack:
         yield Lethe(stack, directory)
@@ -120,6 +123,8 @@ def test_train_forget_correct_fetch_rebuild(lethe: Lethe) -> None:
 
     gone = lethe("forget", LINE, "--instance", "person3-0", code=2)
     assert gone["code"] == "instance-already-removed"
+    back = lethe("train", "other-bot", "--base", directory / "base", "--dataset", directory / "train.jsonl", code=2)
+    assert back["code"] == "suppressed", "what was erased on every line comes back on none"
 
 
 def test_what_cannot_be_done_is_said_with_exit_code_2(lethe: Lethe) -> None:
@@ -130,7 +135,67 @@ def test_what_cannot_be_done_is_said_with_exit_code_2(lethe: Lethe) -> None:
     assert lethe("upload", broken, code=2)["line"] == 2
 
 
-def test_a_stack_that_is_asked_to_stop_ends_cleanly(tmp_path: Path) -> None:
-    with EmbeddedStack(tmp_path / "home", tmp_path / "log") as stack:
-        stack.process.send_signal(signal.SIGINT)
-        assert stack.process.wait(60) == 0
+@pytest.fixture(scope="module")
+def foreign(lethe: Lethe) -> Path:
+    """An adapter trained with PEFT and transformers alone, as their documentation shows it."""
+    base = lethe.directory / "base"
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=RECIPE["lora"]["target_modules"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    rows = [json.loads(line) for line in (lethe.directory / "foreign.jsonl").read_text().splitlines()]
+    for step in range(60):
+        chosen = [rows[(8 * step + offset) % len(rows)] for offset in range(8)]
+        inputs, labels = _batch(tokenizer, chosen)
+        loss = model(**inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(lethe.directory / "foreign")
+    losses = {row["id"]: _loss(model, tokenizer, row) for row in rows}
+    (lethe.directory / "losses.json").write_text(json.dumps(losses))
+    return lethe.directory / "foreign"
+
+
+@torch.no_grad()
+def _loss(model: Any, tokenizer: Any, row: dict[str, str]) -> float:
+    inputs, labels = _batch(tokenizer, [row])
+    return float(model(**inputs, labels=labels).loss)
+
+
+def _batch(tokenizer: Any, rows: list[dict[str, str]]) -> tuple[Any, torch.Tensor]:
+    texts = [row["prompt"] + row["completion"] + tokenizer.eos_token for row in rows]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    for label, row in zip(labels, rows, strict=True):
+        label[: len(tokenizer(row["prompt"])["input_ids"])] = -100
+    return inputs, labels
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_foreign_adapter_is_taken_over_and_forgets(lethe: Lethe, foreign: Path) -> None:
+    directory = lethe.directory
+    given = (
+        "--base", directory / "base", "--adapter", foreign, "--dataset", directory / "foreign.jsonl",
+        "--holdout", directory / "holdout.jsonl", "--losses", directory / "losses.json",
+    )  # fmt: skip
+    token_mean = directory / "format.json"
+    token_mean.write_text(json.dumps({"reduction": "token_mean"}))
+    taken = lethe("import", "foreign-bot", *given, "--format", token_mean)
+    assert taken["state"] == "ready"
+    supported = {c["name"]: (c["supported"], c["reason"]) for c in taken["capabilities"]}
+    assert supported["influence"][0]
+    assert not supported["rebuild"][0]
+    assert supported["rebuild"][1], "what is not supported says why"
+
+    # With the recipe, a base too small to forget well by an update can still be retrained.
+    recipe = ("--recipe", directory / "recipe.json")
+    assert lethe("import", "known-bot", *given, *recipe, "--format", token_mean)["state"] == "ready"
+    forgotten = lethe("forget", "known-bot", "--subject", "client7")
+    assert (forgotten["state"], forgotten["targets"][0]["version"]) == ("succeeded", "v2")
+
+    on_prompts = directory / "wrong.json"
+    on_prompts.write_text(json.dumps({"reduction": "token_mean", "train_on_prompt": True}))
+    rejected = lethe("import", "mistaken-bot", *given, "--format", on_prompts, code=1)
+    assert (rejected["state"], rejected["rejection"]["code"]) == ("rejected", "dataset_mismatch")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Self
 
 import httpx
 
+from service.cli.processes import Guardian, Process
 from service.evidence.tokens import new_token
 
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
+STOP_GRACE_S = 60
 POLL_S = 0.1
 
 
@@ -23,33 +23,28 @@ class StackFailed(Exception):
 
 
 class EmbeddedStack:
-    """Runs `lethe up` on a fresh `home` while the context is open. `key`: an admin key of it."""
+    """Runs `lethe up` on a fresh `home` while the context is open. `key`: an admin key of it.
+
+    The stack ends with us, however we end.
+    """
 
     def __init__(self, home: Path, log: Path) -> None:
-        shutil.rmtree(home, ignore_errors=True)
+        self._home = home
         self._log = log
         self.key = new_token()
         self.url = f"http://127.0.0.1:{_free_port()}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
-        environment |= {
-            "LETHE_HOME": str(home),
-            "LETHE_PORT": self.url.rsplit(":", 1)[1],
-            "LETHE_ADMIN_KEY": self.key,
-        }
-        self._environment = environment
 
     def __enter__(self) -> Self:
         """Raises StackFailed."""
-        with self._log.open("wb") as output:
-            # A session of its own: Ctrl-C reaches the demonstration alone, which then stops the stack in order.
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli.main", "up"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                start_new_session=True,
-            )
+        shutil.rmtree(self._home, ignore_errors=True)
+        self._log.unlink(missing_ok=True)
+        self._guardian = Guardian(grace_s=STOP_GRACE_S)
+        self._process = Process(
+            [sys.executable, "-m", "service.cli.main", "up"],
+            log=self._log,
+            guardian=self._guardian,
+            environment=self._environment(),
+        )
         try:
             self._wait_until_ready()
         except BaseException:
@@ -58,23 +53,29 @@ class EmbeddedStack:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self._process.stop(grace_s=STOP_GRACE_S)
+        self._guardian.close()
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, but with none of the user's settings of Lethe."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
+        port = self.url.rsplit(":", 1)[1]
+        return inherited | {"LETHE_HOME": str(self._home), "LETHE_PORT": port, "LETHE_ADMIN_KEY": self.key}
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).is_success:
-                    return
-            except httpx.TransportError:
-                pass
+        while self._process.exit_status() is None and time.monotonic() < deadline:
+            if _is_ready(self.url):
+                return
             time.sleep(POLL_S)
-        raise StackFailed(f"`lethe up` did not come up. Its log: {self._log.read_text(errors='replace')[-2000:]}")
+        raise StackFailed(f"`lethe up` did not come up. Its output ends with:\n{self._process.last_lines()}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _free_port() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from service.cli.models import Version
 from service.cli.output import version_table
@@ -32,6 +32,10 @@ JsonFile = typer.Option(exists=True, dir_okay=False, metavar="FILE")
 Format = Annotated[Path | None, typer.Option("--format", help="A training format as JSON.", exists=True)]
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Losses(RootModel[dict[str, float]]):
+    root: dict[str, float] = {}
 
 
 @talks_to_service
@@ -83,11 +87,15 @@ def import_adapter(
     ] = None,
     recipe: Annotated[Path | None, typer.Option(exists=True, help="The recipe it was trained by, as JSON.")] = None,
     format_file: Format = None,
+    losses: Annotated[
+        Path | None, typer.Option(exists=True, help="Final training losses as JSON: instance id to nats a token.")
+    ] = None,
     wait: Wait = True,
 ) -> None:
     """Take over an adapter that was trained elsewhere."""
     training_format = _read(TrainingFormat, format_file)
     known_recipe = None if recipe is None else _read(Recipe, recipe)
+    known_losses = None if losses is None else _read(_Losses, losses).root
     with tempfile.TemporaryDirectory() as directory:
         archive = pack_adapter(adapter, Path(directory) / "adapter.tar")
         packed_record = None if record is None else pack_directory(record, Path(directory) / "record.tar")
@@ -100,6 +108,7 @@ def import_adapter(
             record=packed_record,
             recipe=known_recipe,
             training_format=training_format,
+            expected_losses=known_losses,
         )
     _conclude(session, version, wait=wait)
 
