@@ -2,17 +2,16 @@
 
 The owner writes `+<group>` when it starts a process group and `-<group>` when that group has ended.
 End of file on standard input means that the owner exited, however it died: the groups still listed are
-ended, youngest first: SIGTERM to the leader, SIGKILL to the rest after a grace period. A pipe does this on every
+ended, with SIGTERM to their leaders and SIGKILL to what is left after a grace period. A pipe does this on every
 Unix, unlike PR_SET_PDEATHSIG, and takes the children of children along. If owner and guardian are both
 killed the groups live on, and the lock file of the home, which they hold open, keeps a second stack out.
 """
 
-import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 POLL_S = 0.05
 
@@ -26,19 +25,27 @@ def main(lines: Iterable[str], grace_s: float) -> None:
             groups.append(group)
         else:
             groups.remove(group)
-    for group in reversed(groups):
-        end(group, grace_s)
+    end(groups, grace_s)
 
 
-def end(group: int, grace_s: float) -> None:
-    """SIGTERM to the leader of a process group, then SIGKILL to what is left of it after the grace period."""
+def end(groups: Iterable[int], grace_s: float) -> None:
+    """SIGTERM to the leaders of process groups, then SIGKILL to what is left of them after the grace period."""
     deadline = time.monotonic() + grace_s
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(group, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            time.sleep(POLL_S)
-            os.killpg(group, 0)
-        os.killpg(group, signal.SIGKILL)
+    left = [group for group in groups if _signal(os.kill, group, signal.SIGTERM)]
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        left = [group for group in left if _signal(os.killpg, group, 0)]
+    for group in left:
+        _signal(os.killpg, group, signal.SIGKILL)
+
+
+def _signal(send: Callable[[int, int], None], target: int, number: int) -> bool:
+    """Send a signal, 0 only asks; returns whether there was anybody to get it."""
+    try:
+        send(target, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

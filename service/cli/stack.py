@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -96,7 +98,7 @@ class Stack:
         home = self._settings.home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "logs").mkdir(exist_ok=True)
-        self._lock = _lock(home, patience_s=self._settings.stop_grace_s + 5)
+        self._lock = self._lock_home(patience_s=self._settings.stop_grace_s + 5)
         self._guardian = Guardian(grace_s=self._settings.stop_grace_s)
         try:
             _check_port(self._settings.host, self._settings.port)
@@ -116,6 +118,27 @@ class Stack:
         self.stopping.set()
         self._watcher.join()
         self._stop_all()
+
+    def _lock_home(self, *, patience_s: float) -> IO[str]:
+        """The home's lock, held until the file is closed here and in every process that inherits it.
+
+        What is left of a killed stack ends within the grace period, so it is waited for.
+        """
+        file = (self._settings.home / "stack.lock").open("w")
+        deadline = time.monotonic() + patience_s
+        for wait in count():
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            if wait == 0:
+                self._say(f"another stack runs on {self._settings.home}; waiting {patience_s:g} s for it to end …")
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_S)
+        file.close()
+        raise StackError(
+            f"Another stack runs on {self._settings.home}.", fix="Stop it, or set LETHE_HOME to another directory."
+        )
 
     def _start_all(self) -> None:
         if self._settings.redis_is_embedded:
@@ -212,27 +235,6 @@ class Stack:
 def _obituary(part: _Part) -> str:
     status = part.process.exit_status()
     return f"The {part.name} process ended with status {status}. Its log ends with:\n{part.process.last_lines()}"
-
-
-def _lock(home: Path, *, patience_s: float) -> IO[str]:
-    """The home's lock, held until the file is closed here and in every process that inherits it.
-
-    What is left of a killed stack ends within the grace period, so it is waited for.
-    """
-    file = (home / "stack.lock").open("w")
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                file.close()
-                raise StackError(
-                    f"Another stack runs on {home}.", fix="Stop it, or set LETHE_HOME to another directory."
-                ) from None
-            time.sleep(POLL_S)
-        else:
-            return file
 
 
 def _free_port(host: str) -> int:

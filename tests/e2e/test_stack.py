@@ -17,7 +17,10 @@ import pytest
 from service.cli.processes import Guardian, Process
 from tests.support.waiting import runs, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see who holds the lock"),
+]
 
 START_S = 60
 COMMAND = [sys.executable, "-m", "service.cli.main", "up"]
@@ -119,7 +122,6 @@ def test_its_files_are_closed_to_other_users(up: Up) -> None:
     assert up.home.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see who holds the lock")
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_a_killed_part_comes_back(up: Up, part: str) -> None:
     before = up.parts()[part]
