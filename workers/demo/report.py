@@ -1,5 +1,6 @@
 """The demonstration's figures, and whether they are good enough."""
 
+import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -117,25 +118,35 @@ class Report(_Figures):
         )
 
     def to_json(self) -> str:
-        """All figures, with the derived ones and the checks."""
-        derived = {
-            "erase_time_over_training_time": self.times.ratio,
+        """The figures, the answers and the checks."""
+        document = self.model_dump(mode="json", exclude={"exams"}) | {
             "losses": {name: _losses(marks) for name, marks in self.exams.items()},
             "forgotten_progress": {name: self.progress(name) for name in ("v2", "v3")},
             "retained_rise": {name: self.retained_rise(name) for name in ("v2", "v3", "retrained")},
+            "erase_time_over_training_time": self.times.ratio,
+            "answers": {name: _answers(marks) for name, marks in self.exams.items()},
             "checks": [check.model_dump() for check in self.checks()],
         }
-        return _Json(summary=derived, measured=self).model_dump_json(indent=2)
-
-
-class _Json(BaseModel):
-    summary: dict[str, Any]
-    measured: Report
+        return json.dumps(document, indent=2)
 
 
 def _losses(marks: Marks) -> dict[str, float]:
     groups = dict.fromkeys(mark.question.group for mark in marks.marks)
     return {group: marks.loss(group) for group in groups}
+
+
+def _answers(marks: Marks) -> list[dict[str, Any]]:
+    asked = (mark for mark in marks.marks if mark.answer is not None)
+    return [
+        {
+            "group": mark.question.group,
+            "prompt": mark.question.prompt,
+            "expected": mark.question.completion,
+            "answer": mark.answer,
+            "loss": mark.loss,
+        }
+        for mark in asked
+    ]
 
 
 def environment(packages: Sequence[str] = ("torch", "transformers", "peft")) -> dict[str, Any]:
