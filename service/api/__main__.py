@@ -1,7 +1,10 @@
 """Serve the API: `python -m service.api`. The database must be migrated."""
 
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -11,6 +14,16 @@ from service.flows.vault import vault_of
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
+
+
+class Server(uvicorn.Server):
+    """Ends with status 0 when it is asked to stop; uvicorn itself would end by the signal."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
 
 
 def main() -> None:
@@ -24,8 +37,8 @@ def main() -> None:
     if token is not None:
         sys.stdout.write(f"first admin key, shown this once: {token}\n")
         sys.stdout.flush()
-    # Our own access log leaves out query strings. Open event streams end by themselves when the server stops.
-    uvicorn.run(
+    # Our own access log leaves out query strings.
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -34,6 +47,7 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
     )
+    Server(config).run()
     store.close()
 
 

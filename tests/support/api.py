@@ -38,7 +38,7 @@ class Api(House):
         store = Store(database_url)
         vault, blobs = open_vault(store, MASTER_KEY), Blobs(self.settings.blob_url)
         super().__init__(store, vault, blobs, home / "trees")
-        self.app: FastAPI = create_app(self.settings, store, vault, blobs)
+        self.app = self.app_of()
         self.client = self.client_of(ADMIN_KEY)
 
     def client_of(self, token: str | None) -> TestClient:
@@ -47,10 +47,23 @@ class Api(House):
 
     def client_with(self, *scopes: Scope, lines: Sequence[str] | None = None) -> TestClient:
         """A client whose fresh key has these scopes (none: all), bound to some lines."""
+        return self.client_of(self.token_of(*scopes, lines=lines))
+
+    def token_of(self, *scopes: Scope, lines: Sequence[str] | None = None) -> str:
         order = KeyOrder("test", frozenset(scopes) or EVERY_SCOPE, lines)
         with self.store.write() as unit:
             _, token = create_key(unit, self.vault, order, granted=EVERY_SCOPE, actor="test")
-        return self.client_of(token)
+        return token
+
+    def app_of(self) -> FastAPI:
+        """Another process's application over the same deployment."""
+        return create_app(self.settings, self.store, self.vault, self.blobs)
+
+    def submit_over(self, client: TestClient, instance_id: str = "p1-0") -> str:
+        """File a removal over HTTP; returns the request's id."""
+        response = client.post("/v1/unlearning-requests", json=removal(instance_id))
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
 
     def upload(self, rows: Iterable[dict[str, object]]) -> str:
         response = self.client.post("/v1/datasets", content=jsonl(rows), headers=NDJSON)

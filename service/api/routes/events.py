@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import anyio
 from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +23,8 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 STREAM = "text/event-stream"
 HEARTBEAT_S = 15
 RECONNECT_MS = 1000
+# Streams end at a message's end when the server stops; one whose client does not read is cut off after this.
+STOP_GRACE_S = 2
 _BATCH = 200
 _STREAM: Responses = {
     200: {
@@ -62,9 +65,9 @@ class Feed:
         with self.context.store.read() as unit:
             return unit.feed.last_seq()
 
-    async def follow(self, after: int) -> AsyncIterator[ServerSentEvent]:
-        """Everything after an event, then whatever comes."""
-        while True:
+    async def follow(self, after: int, stopping: anyio.Event) -> AsyncIterator[ServerSentEvent]:
+        """Everything after an event, then whatever comes until the server stops."""
+        while not stopping.is_set():
             newest = await run_in_threadpool(self.newest)
             while events := await run_in_threadpool(self.read, after, _BATCH):
                 for event in events:
@@ -73,7 +76,19 @@ class Feed:
                     )
                 after = events[-1].id
             after = max(after, newest)
+            await self._news(after, stopping)
+
+    async def _news(self, after: int, stopping: anyio.Event) -> None:
+        """Wait until the feed has grown, or the server stops."""
+
+        async def stop() -> None:
+            await stopping.wait()
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(stop)
             await self.context.pulse.beyond(after)
+            group.cancel_scope.cancel()
 
 
 @router.get("", response_model=EventPage, responses={**_STREAM, **problems(400)})
@@ -98,7 +113,14 @@ async def list_events(
     if after is None:
         after = await run_in_threadpool(feed.newest) if start == "now" else 0
     if STREAM in accept:
-        return EventSourceResponse(feed.follow(after), ping=HEARTBEAT_S, sep="\n")
+        stopping = anyio.Event()
+        return EventSourceResponse(
+            feed.follow(after, stopping),
+            ping=HEARTBEAT_S,
+            sep="\n",
+            shutdown_event=stopping,
+            shutdown_grace_period=STOP_GRACE_S,
+        )
     items = await run_in_threadpool(feed.read, after, min(paging.limit, MAX_LIMIT))
     last = items[-1].id if items else after
     return EventPage(items=items, next_cursor=str(paging.after(str(last), "events", feed.filters)))

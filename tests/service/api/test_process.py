@@ -1,0 +1,101 @@
+"""`python -m service.api` as a process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from service.store.migrate import upgrade
+from tests.support.waiting import wait_until
+
+ADMIN_KEY = "lethe_admin_key_of_the_tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.url, self.log = f"http://{settings.host}:{settings.port}", log
+        environment = {**os.environ, **settings.environment()}
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "service.api"], env=environment, stdout=output, stderr=output
+            )
+        wait_until(self._answers, seconds=30)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/livez").is_success
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(home=tmp_path / "home", port=free_port(), stop_grace_s=5)
+    upgrade(settings.database_url)
+    return settings
+
+
+@pytest.fixture
+def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    server = Server(settings, tmp_path / "log")
+    yield server
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.wait()
+
+
+def first_key(log: str) -> str:
+    (line,) = [line for line in log.splitlines() if line.startswith("first admin key")]
+    return line.rpartition(" ")[2]
+
+
+def test_the_first_key_is_told_once_and_works_after_a_restart(
+    server: Server, settings: Settings, tmp_path: Path
+) -> None:
+    key = first_key(server.log.read_text())
+    server.process.terminate()
+    server.process.wait(timeout=10)
+    again = Server(settings, tmp_path / "log-2")
+    try:
+        assert httpx.get(f"{again.url}/v1/keys", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert "lethe_" not in again.log.read_text()
+    finally:
+        again.process.terminate()
+        again.process.wait(timeout=10)
+
+
+def test_it_stops_gracefully_while_streams_are_open(server: Server) -> None:
+    headers = {"Authorization": f"Bearer {first_key(server.log.read_text())}", "Accept": "text/event-stream"}
+    with (
+        httpx.Client(base_url=server.url, headers=headers, timeout=20) as client,
+        client.stream("GET", "/v1/events") as response,
+    ):
+        assert response.status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        for _ in response.iter_bytes():
+            """The stream ends as a whole message does; an aborted one would raise."""
+        assert server.process.wait(timeout=4) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_its_log_names_routes_only(server: Server) -> None:
+    headers = {"Authorization": f"Bearer {first_key(server.log.read_text())}"}
+    httpx.get(f"{server.url}/v1/unlearning-requests?client_reference=jane-doe", headers=headers)
+    wait_until(lambda: "/v1/unlearning-requests 200" in server.log.read_text())
+    log = server.log.read_text()
+    assert "jane-doe" not in log
+    assert "GET /v1/unlearning-requests 200" in log
