@@ -27,9 +27,7 @@ def test_the_retraining_lacks_the_person_and_has_the_corrections_in_place() -> N
 
 def test_every_fact_is_examined_once_in_its_group() -> None:
     questions = CAST.questions()
-    counts = {
-        group: sum(q.group == group for q in questions) for group in (FORGOTTEN, CORRECTED, RETAINED, NEVER_SEEN)
-    }
+    counts = Counter(question.group for question in questions)
     assert counts == {FORGOTTEN: 6, CORRECTED: 2, RETAINED: 5 * 6 - 8, NEVER_SEEN: 12}
     assert all(q.ask for q in questions if q.group in (FORGOTTEN, CORRECTED))
     assert any(q.ask for q in questions if q.group == RETAINED)
