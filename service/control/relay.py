@@ -60,5 +60,5 @@ def keep(action: Callable[[], object], *, stopped: Callable[[float], bool], paus
     while not stopped(pause_s):
         try:
             action()
-        except Exception:  # noqa: BLE001 - a loop that dies silently would be the worst failure
+        except Exception:
             log.exception("%s: a pass failed", name)
