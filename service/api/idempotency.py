@@ -2,7 +2,7 @@
 as its effect.
 
 A repeated call gets that answer again, a concurrent one waits for the first, and only success is kept:
-a refused call may be corrected and sent under the same key.
+a refused call may be corrected and sent under the same key. Answers are kept for thirty days.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """The one authority that retries: every pass is idempotent, so several may run."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane
@@ -14,6 +15,8 @@ from service.store.blobs import Blobs
 from service.store.database import Store, Unit
 
 HINT_TIMEOUT_S = 60.0
+# How long a repeated call with an `Idempotency-Key` gets the first answer again.
+KEEP_RESPONSES = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         missing = _queue_missing(unit)
         withdrawn = withdraw_due(unit)
         compacted = compact_due(unit)
+        unit.access.forget_responses(unit.now - KEEP_RESPONSES)
     return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, sweep(store, blobs))
 
 

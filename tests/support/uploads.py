@@ -1,5 +1,6 @@
 """Adapter archives as clients send them, right and wrong."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -48,9 +49,9 @@ def record() -> dict[str, bytes]:
 
 
 def archive(content: Mapping[str, bytes], *, links: Mapping[str, str] | None = None) -> bytes:
-    """A `.tar.gz` of these files and symbolic links."""
+    """A `.tar.gz` of these files and symbolic links, the same bytes every time."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for name, data in content.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)

@@ -1,8 +1,9 @@
 """API keys, idempotent responses and signing keys."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -34,6 +35,9 @@ class AccessRepository(Repository):
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         statement = flavour(IdempotentResponse).values(**values).on_conflict_do_nothing()
         return self.session.scalar(statement.returning(IdempotentResponse.key)) is not None
+
+    def forget_responses(self, before: datetime) -> None:
+        self.session.execute(delete(IdempotentResponse).where(IdempotentResponse.created_at < before))
 
     def signing_keys(self) -> Sequence[SigningKey]:
         """Newest first."""

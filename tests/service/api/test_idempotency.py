@@ -2,11 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 from service.domain.scopes import Scope
-from service.store.tables import ApiKey, Dataset, Line, Run, UnlearningRequest, Version
+from service.flows.reconcile import reconcile
+from service.store.tables import ApiKey, Dataset, IdempotentResponse, Line, Run, UnlearningRequest, Version
 from tests.support.api import NDJSON, Api, assert_problem, jsonl, removal
 from tests.support.house import people
 
@@ -119,6 +121,18 @@ class TestConflicts:
 
     def test_the_longest_key(self, api: Api) -> None:
         assert api.client.post("/v1/adapters", json=LINE, headers={"Idempotency-Key": "x" * 255}).status_code == 201
+
+
+def test_answers_are_kept_for_thirty_days(api: Api) -> None:
+    first = api.client.post("/v1/adapters", json=LINE, headers=KEY)
+    for age, kept in ((29, 1), (31, 0)):
+        with api.store.write() as unit:
+            for row in unit.session.query(IdempotentResponse):
+                row.created_at = unit.now - timedelta(days=age)
+        reconcile(api.store, api.blobs)
+        assert api.count(IdempotentResponse) == kept
+    assert first.is_success
+    assert_problem(api.client.post("/v1/adapters", json=LINE, headers=KEY), 409, "name-taken")
 
 
 def test_racing_duplicates_have_one_effect(api_on_both: Api) -> None:
