@@ -21,6 +21,7 @@ from workers.demo.table import answers_table, checks_table, losses_table, times_
 DIRECTORY = Path(".lethe/demo")
 # Columns of the tables where the output goes to a file or pipe.
 WIDTH = 120
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -38,6 +39,9 @@ def main() -> int:
         console.print(f"[bold red]The demonstration stopped.[/] {type(error).__name__}")
         console.print(str(error), markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return INTERRUPTED
     (directory / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
     return _conclude(console, report, directory, time.perf_counter() - started)
 
