@@ -14,7 +14,7 @@ from torch import Tensor
 from workers.engine.amplitude import largest_amplitude
 from workers.engine.evaluation import adapter_losses, base_losses
 from workers.engine.never_seen import NeverSeenLevel
-from workers.engine.predictions import mean_divergence
+from workers.engine.predictions import shift
 from workers.engine.resident import Resident
 from workers.engine.right_hand_side import Change
 from workers.engine.solve import woodbury
@@ -78,7 +78,7 @@ def calibrate(
 
         amplitude = largest_amplitude(mean_loss, goal, MAX_AMPLITUDE)
         spill = sum(
-            mean_divergence(resident, [tokens[name] for name in retained], anchor, anchor + amplitude * delta)
+            shift(resident, [tokens[name] for name in retained], anchor, anchor + amplitude * delta).divergence
             for delta in deltas
         )
         if best is None or spill < best[0]:

@@ -50,9 +50,11 @@ def teach(
 
     Costs at most 8 gradients of each content and 8 solves. Memory: that of one solve and 8p bytes.
     """
+    if not contents:
+        return Taught(start, 0, ())
     resident.parameters.set(start)
     losses = adapter_losses(resident, contents)
-    tolerance = TOLERANCE * float((losses - level).clamp(min=0).max()) if len(losses) else 0.0
+    tolerance = TOLERANCE * float((losses - level).clamp(min=0).max())
     present, ratios = start, list[float]()
     for _ in range(MAX_STEPS):
         missing = (losses - level).clamp(min=0)

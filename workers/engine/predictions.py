@@ -1,12 +1,13 @@
 """What an adapter predicts at the label positions, and how far two adapters' predictions are apart."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workers.engine.losses import label_logits
+from workers.engine.losses import label_ids, label_logits
 from workers.engine.resident import Resident
 from workers.engine.tokens import Batch, Tokens, collate
 
@@ -22,12 +23,6 @@ def predictions(resident: Resident, batch: Batch, parameters: Tensor) -> Tensor:
     return logits.log_softmax(-1)
 
 
-def divergences(resident: Resident, batch: Batch, reference: Tensor) -> Tensor:
-    """KL(reference ‖ resident) [B] in nats, averaged over each instance's label tokens; differentiable."""
-    logits, instance = label_logits(resident.model, batch)
-    return kl_per_instance(reference, logits.log_softmax(-1), instance, batch.input_ids.shape[0])
-
-
 def kl_per_instance(reference: Tensor, logprobs: Tensor, instance: Tensor, size: int) -> Tensor:
     """Mean over each instance's positions of KL(reference ‖ logprobs), both [N, V] log-probabilities: [size]."""
     return mean_per_instance((reference.exp() * (reference - logprobs)).sum(-1), instance, size)
@@ -39,19 +34,35 @@ def mean_per_instance(per_token: Tensor, instance: Tensor, size: int) -> Tensor:
     return (per_token @ membership) / membership.sum(0)
 
 
-@torch.no_grad()
-def mean_divergence(resident: Resident, tokens: Sequence[Tokens], before: Tensor, after: Tensor) -> float:
-    """Mean over instances of KL(before ‖ after), nats per label token. The resident is left at `after`."""
-    if not tokens:
-        return 0.0
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Mean loss of some instances before and after an update, and mean KL(before ‖ after), nats a label token."""
 
-    def total(size: int) -> float:
-        found = 0.0
+    before: float
+    after: float
+    divergence: float
+
+
+@torch.no_grad()
+def shift(resident: Resident, tokens: Sequence[Tokens], before: Tensor, after: Tensor) -> Shift:
+    """Compares two weights [p] on at least one instance, by two forward passes of each. Leaves `after` in place."""
+
+    def means(size: int) -> Tensor:
+        sums = torch.zeros(3, dtype=torch.float64)
         for start in range(0, len(tokens), size):
             batch = collate(tokens[start : start + size], resident.pad_id).to(resident.device)
             reference = predictions(resident, batch, before)
             resident.parameters.set(after)
-            found += float(divergences(resident, batch, reference).sum())
-        return found
+            logits, instance = label_logits(resident.model, batch)
+            present = logits.log_softmax(-1)
+            count = batch.input_ids.shape[0]
+            losses = (mean_per_instance(_surprise(batch, of), instance, count) for of in (reference, present))
+            divergences = kl_per_instance(reference, present, instance, count)
+            sums += torch.stack([values.double().sum().cpu() for values in (*losses, divergences)])
+        return sums / len(tokens)
 
-    return resident.micro_batch.attempt(total) / len(tokens)
+    return Shift(*resident.micro_batch.attempt(means).tolist())
+
+
+def _surprise(batch: Batch, logprobs: Tensor) -> Tensor:
+    return F.nll_loss(logprobs, label_ids(batch), reduction="none")

@@ -41,7 +41,8 @@ LEVEL_SAMPLE = 256
 class Preparation:
     """Curvature along the trajectory, calibration, and the loss levels that an update aims at.
 
-    `training_level` is the anchor's mean loss on what it was trained on; `never_seen` is None without a holdout.
+    `training_level` is the anchor's mean loss on what it was trained on, `never_seen_level` on its holdout;
+    that and `never_seen` are None without one.
 
     Memory: (rows + 8) p bytes and 8S² a segment, rows = 2S (bf16) or 4S (fp32).
     """
@@ -49,6 +50,7 @@ class Preparation:
     trajectory: Trajectory
     calibration: Calibration
     training_level: float
+    never_seen_level: float | None
     never_seen: NeverSeenLevel | None
 
 
@@ -83,12 +85,12 @@ def prepare(
     resident.parameters.set(anchor)
     trajectory = Trajectory(tuple(segments), tuple(sketched), len(trained))
     holdout = [tokens[example.id] for example in data.holdout]
-    never_seen = (
-        NeverSeenLevel.fit(base_losses(resident, holdout), adapter_losses(resident, holdout)) if holdout else None
-    )
+    unseen = adapter_losses(resident, holdout)
+    never_seen = NeverSeenLevel.fit(base_losses(resident, holdout), unseen) if holdout else None
+    never_seen_level = float(unseen.mean()) if holdout else None
     level = float(adapter_losses(resident, [trained[name] for name in sketched[:LEVEL_SAMPLE]]).mean())
     calibration = calibrate(resident, trajectory, anchor, trained, weights, never_seen)
-    preparation = Preparation(trajectory, calibration, level, never_seen)
+    preparation = Preparation(trajectory, calibration, level, never_seen_level, never_seen)
     _save(preparation, artefacts)
     return preparation
 
@@ -107,6 +109,7 @@ def load_preparation(artefacts: Path, device: torch.device) -> Preparation:
             trajectory=Trajectory(segments, tuple(facts["sketched"]), int(facts["instances"])),
             calibration=Calibration(**facts["calibration"]),
             training_level=float(facts["training_level"]),
+            never_seen_level=facts["never_seen_level"],
             never_seen=NeverSeenLevel(**facts["never_seen"]) if facts["never_seen"] else None,
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -160,6 +163,7 @@ def _save(preparation: Preparation, artefacts: Path) -> None:
         "retentions": [segment.retention for segment in preparation.trajectory.segments],
         "calibration": asdict(preparation.calibration),
         "training_level": preparation.training_level,
+        "never_seen_level": preparation.never_seen_level,
         "never_seen": asdict(preparation.never_seen) if preparation.never_seen else None,
     }
     _facts(artefacts).write_text(json.dumps(facts, indent=1))

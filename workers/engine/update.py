@@ -13,12 +13,10 @@ from torch import Tensor
 from service.domain import ledger
 from service.domain.engine import Anchor, Example, InfluenceResult, Stage
 from service.domain.ledger import Edit
-from workers.engine.amplitude import largest_amplitude
 from workers.engine.corrections import Taught, teach
 from workers.engine.errors import EngineRefusal
-from workers.engine.evaluation import adapter_losses, base_losses
+from workers.engine.forgetting import Forgetting
 from workers.engine.polish import Contents, affordable_steps, polish
-from workers.engine.predictions import mean_divergence
 from workers.engine.preparation import Preparation
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
@@ -26,21 +24,22 @@ from workers.engine.right_hand_side import Change, canonical_changes, instance_w
 from workers.engine.solve import SOLVERS
 from workers.engine.stages import ProgressCallback, Stages
 from workers.engine.tokens import Tokens, encode
-from workers.engine.trajectory import Step, curvatures_after, gradients_along, replay
+from workers.engine.trajectory import curvatures_after, gradients_along, replay
 from workers.engine.verify import Groups, verify
 
 # Random samples of what stays: to polish on, and to measure on.
 POLISH_SAMPLE = 1024
-MEASURE_SAMPLE = 256
-# KL on retained instances that a step may cost, as a share of what memorising is worth in loss.
-KL_SHARE = 0.1
+MEASURE_SAMPLE = 96
+# Of the measured retained instances, those that the trust region looks at again and again.
+TRUST_SAMPLE = 48
 # The polish may cost this share of the training run, and at most two passes over the data.
-POLISH_SHARE = 0.08
+POLISH_SHARE = 0.09
 POLISH_EPOCHS = 2.0
-# Epochs that an anchor without a recipe is taken to have been trained for.
+# What an anchor without a recipe is taken to have been trained with.
 ASSUMED_EPOCHS = 3
-# The goal leans on two estimates of the never-seen loss, whose errors have little in common.
-INFLUENCE_SHARE = 0.5
+ASSUMED_LEARNING_RATE = 2e-4
+# The polish starts at this share of the training run's peak learning rate.
+LEARNING_RATE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,13 @@ class Request:
         return tuple(change.old for change in self.changes if change.new is None)
 
     @property
+    def forgetting(self) -> list[Change]:
+        """The old side of every change; the new side is too far from linear to be solved for in one step."""
+        return [Change(change.instance_id, change.weight, change.old, None) for change in self.changes]
+
+    @property
     def new(self) -> tuple[Tokens, ...]:
         return tuple(change.new for change in self.changes if change.new is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """The weights [p] after the forgetting step, its amplitude, and the loss it aimed at."""
-
-    parameters: Tensor
-    amplitude: float
-    goal: float | None
 
 
 def answer(
@@ -93,39 +88,41 @@ def answer(
         request = read_request(resident, anchor, record, edits)
         trajectory = preparation.trajectory
         curvatures = curvatures_after(resident, trajectory, request.changes, request.seed)
-        forgetting = [Change(change.instance_id, change.weight, change.old, None) for change in request.changes]
-        gradients = gradients_along(resident, trajectory, forgetting)
+        gradients = gradients_along(resident, trajectory, request.forgetting)
     with stages(Stage.solving):
         multiplier = preparation.calibration.multiplier
         step = replay(trajectory, curvatures, gradients, multiplier=multiplier, solver=solver)
-        forgotten = forget(resident, preparation, request, start, step)
+        measured = request.measured.retained[:TRUST_SAMPLE]
+        forgetting = Forgetting.plan(resident, preparation, request.removed, measured, start, step.delta)
+        amplitude = forgetting.start(resident)
         taught = teach(
             resident,
             curvatures[-1].damped(multiplier),
-            forgotten.parameters,
+            start + amplitude * step.delta,
             request.new,
             preparation.training_level,
             solver=solver,
         )
     with stages(Stage.polishing):
         steps = affordable_steps(polish_budget(anchor))
-        contents = Contents(request.retained, request.removed, request.new, preparation.training_level)
-        after = polish(
+        polished = polish(
             resident,
-            contents,
-            anchor=start,
+            Contents(request.retained, request.removed, request.new, preparation.training_level),
             start=taught.parameters,
+            teacher=start + forgetting.teacher(resident) * step.delta,
             steps=steps,
-            record=record,
+            learning_rate=polish_learning_rate(anchor, record),
             seed=request.seed,
         )
+        settled = forgetting.settle(resident, polished)
+        after = polished + settled * step.delta
     with stages(Stage.verifying):
         verdict = verify(
             resident,
             request.measured,
             start,
             after,
-            goal=forgotten.goal,
+            goal=forgetting.goal,
             never_seen=preparation.never_seen,
             training_level=preparation.training_level,
         )
@@ -133,13 +130,13 @@ def answer(
         before=verdict.before,
         after=verdict.after,
         retained_kl=verdict.retained_kl,
-        step_scale=forgotten.amplitude,
+        step_scale=amplitude + settled,
         solver_residual=step.residual,
         passed=verdict.passed,
         reasons=verdict.reasons,
         seconds=stages.seconds,
         peak_bytes=0,
-        details=_details(preparation, forgotten, taught, steps),
+        details=_details(preparation, forgetting, taught, steps),
     )
     return after, result
 
@@ -181,48 +178,6 @@ def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | No
     return Request(changes, tuple(retained), measured, seed)
 
 
-def forget(resident: Resident, preparation: Preparation, request: Request, start: Tensor, step: Step) -> Forgotten:
-    """Moves along the replayed step as far as the trust region lets it.
-
-    The goal is the mean of two estimates of the loss these instances would have had unseen: the level of
-    never-seen data of their difficulty, and what the calibrated step itself predicts for them. It never
-    lies above what never-seen data reach, nor may retained predictions move further than the KL budget.
-    """
-    calibrated = preparation.calibration.amplitude
-    goal = None
-    amplitude = calibrated
-    if request.removed:
-        resident.parameters.set(start)
-        base = base_losses(resident, request.removed)
-
-        def loss(scale: float) -> float:
-            resident.parameters.set(start + scale * step.delta)
-            return float(adapter_losses(resident, request.removed).mean())
-
-        if preparation.never_seen is None:
-            goal = min(loss(calibrated), float(base.mean()))
-        else:
-            level = preparation.never_seen.mean(base)
-            goal = INFLUENCE_SHARE * loss(calibrated) + (1 - INFLUENCE_SHARE) * level
-            goal = min(goal, preparation.never_seen.ceiling(base))
-        amplitude = largest_amplitude(loss, goal, 4 * calibrated)
-    budget = kl_budget(preparation)
-
-    def divergence(scale: float) -> float:
-        return mean_divergence(resident, request.measured.retained, start, start + scale * step.delta)
-
-    amplitude = largest_amplitude(divergence, budget, amplitude)
-    return Forgotten(start + amplitude * step.delta, amplitude, goal)
-
-
-def kl_budget(preparation: Preparation) -> float:
-    """KL on retained instances, nats a token, that forgetting may cost before the polish."""
-    if preparation.never_seen is None:
-        return KL_SHARE * preparation.training_level
-    base_level = preparation.never_seen.intercept + preparation.never_seen.slope * preparation.training_level
-    return KL_SHARE * max(base_level - preparation.training_level, 0.0)
-
-
 def polish_budget(anchor: Anchor) -> float:
     """Instance gradients that the polish may take."""
     instances = len(anchor.data.examples)
@@ -230,9 +185,17 @@ def polish_budget(anchor: Anchor) -> float:
     return instances * min(POLISH_SHARE * epochs, POLISH_EPOCHS)
 
 
-def _details(preparation: Preparation, forgotten: Forgotten, taught: Taught, steps: int) -> Mapping[str, object]:
+def polish_learning_rate(anchor: Anchor, record: TrainingRecord | None) -> float:
+    """Where the polish starts: a share of the peak that the anchor was trained with."""
+    if record is not None:
+        return LEARNING_RATE_SHARE * max(record.learning_rates)
+    return LEARNING_RATE_SHARE * (anchor.recipe.learning_rate if anchor.recipe else ASSUMED_LEARNING_RATE)
+
+
+def _details(preparation: Preparation, forgetting: Forgetting, taught: Taught, steps: int) -> Mapping[str, object]:
     return {
-        "forget_goal": forgotten.goal,
+        "forget_goal": forgetting.goal,
+        "calibrated_amplitude": preparation.calibration.amplitude,
         "damping_multiplier": preparation.calibration.multiplier,
         "calibrated": preparation.calibration.measured,
         "segments": len(preparation.trajectory.segments),

@@ -98,12 +98,12 @@ def test_their_expectation_is_the_weighted_gauss_newton_matrix(
     instances = INSTANCES[:2]
     exact = sum(w * gauss_newton(resident, instance) for w, instance in zip(weights, instances, strict=True))
     assert isinstance(exact, Tensor)
-    draws, generator, sampled = 4000, torch.Generator().manual_seed(0), torch.zeros_like(exact)
+    draws, generator, sampled = 1500, torch.Generator().manual_seed(0), torch.zeros_like(exact)
     repeated = [instance for instance in instances for _ in range(draws)]
     for block in fisher_rows(resident, repeated, [w for w in weights for _ in range(draws)], generator):
         sampled += block.double().T @ block.double() / draws
-    assert float((sampled - exact).norm() / exact.norm()) < 0.1
-    assert float(sampled.trace() / exact.trace()) == pytest.approx(1, abs=0.05)
+    assert float((sampled - exact).norm() / exact.norm()) < 0.15
+    assert float(sampled.trace() / exact.trace()) == pytest.approx(1, abs=0.06)
 
 
 def test_rows_do_not_depend_on_how_instances_are_batched(resident: Resident) -> None:

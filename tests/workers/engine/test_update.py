@@ -1,0 +1,195 @@
+"""The update as a whole on a memorised dataset: forgetting, correcting, order, fall-backs, artefacts."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
+from service.domain.engine import Anchor, Base, InfluenceResult, Progress, Stage, TrainingSet
+from service.domain.ledger import Edit
+from tests.workers.engine.small_data import CPU, encode_all, ignore_progress, make_examples, never
+from workers.engine.errors import EngineRefusal
+from workers.engine.loading import open_base
+from workers.engine.preparation import Preparation, load_preparation, prepare, row_limit, sketch_ids
+from workers.engine.record import TrainingRecord
+from workers.engine.resident import Resident
+from workers.engine.training import train
+from workers.engine.update import answer
+
+LORA = LoraSpec(r=4, alpha=8, target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"))
+RECIPE = Recipe(epochs=80, batch_size=8, learning_rate=1e-2, seed=3, lora=LORA)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A trained anchor with everything that an answer needs."""
+
+    resident: Resident
+    anchor: Anchor
+    record: TrainingRecord
+    weights: torch.Tensor
+    directory: Path
+
+    def prepare(self, record: TrainingRecord | None, data: TrainingSet | None = None) -> Preparation:
+        data = data or self.anchor.data
+        self.resident.parameters.set(self.weights)
+        return prepare(self.resident, data, encode_all(self.resident, data), record, self.directory, ignore_progress)
+
+    def answer(
+        self,
+        preparation: Preparation,
+        edits: list[Edit],
+        record: TrainingRecord | None = None,
+        anchor: Anchor | None = None,
+    ) -> tuple[torch.Tensor, InfluenceResult]:
+        self.resident.parameters.set(self.weights)
+        return answer(self.resident, anchor or self.anchor, preparation, record, edits, ignore_progress)
+
+
+@pytest.fixture(scope="module")
+def line(llama_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    data = TrainingSet(
+        base=Base(str(llama_path), None, None),
+        format=TrainingFormat(max_length=64),
+        examples=make_examples(36, seed=1),
+        slots=tuple(range(36)),
+        slot_count=36,
+        holdout=make_examples(24, seed=2, prefix="new"),
+    )
+    directory = tmp_path_factory.mktemp("anchor")
+    resident = Resident(open_base(data.base, CPU), LORA)
+    record = train(
+        resident,
+        data,
+        RECIPE,
+        encode_all(resident, data),
+        checkpoint=directory,
+        progress=ignore_progress,
+        should_yield=never,
+    )
+    assert isinstance(record, TrainingRecord)
+    anchor = Anchor("key", data, RECIPE, directory, directory)
+    return Line(resident, anchor, record, resident.parameters.get(), directory)
+
+
+@pytest.fixture(scope="module")
+def preparation(line: Line) -> Preparation:
+    return line.prepare(line.record)
+
+
+@pytest.fixture(scope="module")
+def mixture(line: Line) -> list[Edit]:
+    """Two removals, one query modification, one response correction."""
+    examples = line.anchor.data.examples
+    return [
+        Edit(examples[4].id, None),
+        Edit(examples[20].id, None),
+        Edit(examples[9].id, examples[9].content.with_prompt("row nine:")),
+        Edit(examples[15].id, examples[15].content.with_completion("hgfe")),
+    ]
+
+
+def test_a_mixture_forgets_corrects_and_retains(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:
+    weights, result = line.answer(preparation, mixture, line.record)
+    before, after = result.before, result.after
+    assert before.forget is not None
+    assert after.forget is not None
+    assert before.corrected is not None
+    assert after.corrected is not None
+    assert before.retained is not None
+    assert after.retained is not None
+    assert after.holdout is not None
+    assert after.forget > before.forget + 0.4 * (after.holdout - before.forget)
+    assert after.corrected < 0.5 * before.corrected
+    assert after.retained < before.retained + 0.15 * (after.holdout - before.retained)
+    assert torch.isfinite(weights).all()
+    assert result.solver_residual < 1e-3
+    assert result.retained_kl > 0
+    assert set(result.seconds) == {Stage.gradients, Stage.solving, Stage.polishing, Stage.verifying}
+
+
+def test_the_order_of_arrival_leaves_no_trace(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:
+    forward, _ = line.answer(preparation, mixture, line.record)
+    backward, _ = line.answer(preparation, mixture[::-1], line.record)
+    assert torch.equal(forward, backward)
+
+
+def test_ten_requests_one_by_one_equal_one_batch_of_ten(line: Line, preparation: Preparation) -> None:
+    """Every answer is solved from the anchor with the union so far; earlier answers leave no trace."""
+    edits = [Edit(example.id, None) for example in line.anchor.data.examples[:10]]
+    batch, _ = line.answer(preparation, edits, line.record)
+    for count in (1, 4, 10):
+        one_by_one, _ = line.answer(preparation, edits[:count][::-1], line.record)
+    assert torch.equal(one_by_one, batch)
+
+
+def test_a_stored_preparation_gives_the_same_answer(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:
+    fresh, _ = line.answer(preparation, mixture, line.record)
+    loaded, _ = line.answer(load_preparation(line.directory, CPU), mixture, line.record)
+    assert torch.equal(fresh, loaded)
+
+
+def test_it_works_without_a_training_record(line: Line, mixture: list[Edit], tmp_path: Path) -> None:
+    line = replace(line, directory=tmp_path)
+    preparation = line.prepare(None)
+    assert len(preparation.trajectory.segments) == 1
+    without_recipe = replace(line.anchor, recipe=None)
+    weights, result = line.answer(preparation, mixture, None, without_recipe)
+    assert torch.isfinite(weights).all()
+    assert result.before.forget is not None
+    assert result.after.forget is not None
+    assert result.after.forget > result.before.forget
+
+
+def test_without_a_holdout_the_verdict_is_open(line: Line, mixture: list[Edit], tmp_path: Path) -> None:
+    line = replace(line, directory=tmp_path)
+    data = replace(line.anchor.data, holdout=())
+    preparation = line.prepare(line.record, data)
+    assert preparation.never_seen is None
+    assert not preparation.calibration.measured
+    _, result = line.answer(preparation, mixture, line.record, replace(line.anchor, data=data))
+    assert result.passed is None or result.passed is False
+    assert any("never-seen" in reason for reason in result.reasons)
+
+
+def test_a_tenth_of_the_data_can_go(line: Line, preparation: Preparation) -> None:
+    edits = [Edit(example.id, None) for example in line.anchor.data.examples[::9]]
+    weights, result = line.answer(preparation, edits, line.record)
+    assert torch.isfinite(weights).all()
+    assert result.before.forget is not None
+    assert result.after.forget is not None
+    assert result.after.forget > result.before.forget
+
+
+def test_an_instance_that_was_never_trained_on_is_refused(line: Line, preparation: Preparation) -> None:
+    with pytest.raises(EngineRefusal, match="unknown_instance"):
+        line.answer(preparation, [Edit("nobody", None)], line.record)
+
+
+def test_progress_names_every_stage(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:
+    seen: list[Progress] = []
+    line.resident.parameters.set(line.weights)
+    answer(line.resident, line.anchor, preparation, line.record, mixture, seen.append)
+    assert [p.stage for p in seen] == [Stage.gradients, Stage.solving, Stage.polishing, Stage.verifying]
+
+
+def test_a_broken_preparation_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "preparation.json").write_text("{}")
+    with pytest.raises(EngineRefusal, match="preparation"):
+        load_preparation(tmp_path, CPU)
+
+
+def test_a_large_dataset_is_sketched_evenly() -> None:
+    ids = [str(index) for index in range(1000)]
+    chosen = [int(name) for name in sketch_ids(ids, 100)]
+    assert len(set(chosen)) == 100
+    assert {index // 100 for index in chosen} == set(range(10))
+    assert sketch_ids(ids, 1000) == ids
+
+
+def test_the_sketch_shrinks_with_the_adapter() -> None:
+    assert row_limit(200_000, 3) == 512
+    assert row_limit(20_000_000, 3) == 35
+    assert row_limit(10**12, 3) == 1

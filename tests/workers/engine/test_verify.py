@@ -1,0 +1,91 @@
+"""The verdict of tier 1: passed, failed, or not to be told."""
+
+import pytest
+import torch
+
+from service.domain.engine import Losses
+from workers.engine.amplitude import largest_amplitude
+from workers.engine.never_seen import NeverSeenLevel
+from workers.engine.verify import judge
+
+BEFORE = Losses(forget=0.2, corrected=2.0, retained=0.2, holdout=1.0)
+TRAINING_LEVEL = 0.2
+
+
+def after(**changes: float | None) -> Losses:
+    values = {"forget": 0.9, "corrected": 0.25, "retained": 0.22, "holdout": 1.0, **changes}
+    return Losses(**values)
+
+
+def verdict(
+    now: Losses,
+    was: Losses = BEFORE,
+    forgotten: int = 6,
+    goal: float | None = 1.0,
+    uncalibrated: bool = False,
+) -> tuple[bool | None, tuple[str, ...]]:
+    return judge(was, now, forgotten, goal, TRAINING_LEVEL, uncalibrated=uncalibrated)
+
+
+def test_reaching_every_level_passes() -> None:
+    assert verdict(after()) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("now", "word"),
+    [
+        (after(forget=0.4), "Forgotten"),
+        (after(forget=2.0), "Forgotten"),  # over-forgetting is a failure too
+        (after(retained=0.4), "Retained"),
+        (after(corrected=1.0), "Corrected"),
+    ],
+)
+def test_a_measured_shortfall_fails_and_is_named(now: Losses, word: str) -> None:
+    passed, reasons = verdict(now)
+    assert passed is False
+    assert [reason.split()[0] for reason in reasons] == [word]
+
+
+def test_a_pass_on_too_few_instances_is_inconclusive() -> None:
+    passed, reasons = verdict(after(), forgotten=2)
+    assert passed is None
+    assert "too few" in reasons[0]
+
+
+def test_a_failure_on_few_instances_is_still_a_failure() -> None:
+    assert verdict(after(forget=0.21), forgotten=2)[0] is False
+
+
+def test_without_never_seen_instances_nothing_can_be_told() -> None:
+    passed, reasons = verdict(after(holdout=None), Losses(0.2, 2.0, 0.2, None), uncalibrated=True)
+    assert passed is None
+    assert "never-seen" in reasons[0]
+
+
+def test_a_correction_alone_is_judged_by_itself() -> None:
+    was = Losses(None, 2.0, 0.2, 1.0)
+    assert verdict(after(forget=None), was, forgotten=0, goal=None) == (True, ())
+
+
+def test_the_level_follows_difficulty() -> None:
+    base = torch.linspace(0.5, 2.0, 40)
+    level = NeverSeenLevel.fit(base, 0.3 + 0.6 * base)
+    assert level.mean(torch.tensor([1.0, 3.0])) == pytest.approx(1.5)
+    assert level.ceiling(torch.tensor([1.0])) == pytest.approx(0.9)
+
+
+def test_the_level_of_few_instances_is_their_mean() -> None:
+    level = NeverSeenLevel.fit(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]))
+    assert (level.slope, level.intercept, level.deviation) == (0.0, 2.0, 1.0)
+    assert level.ceiling(torch.ones(4)) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.3, 2.5])
+def test_the_amplitude_stops_at_the_limit(limit: float) -> None:
+    found = largest_amplitude(lambda scale: scale**2, limit, ceiling=2.0)
+    assert found <= limit**0.5
+    assert found == pytest.approx(limit**0.5, abs=2.0 / 100)
+
+
+def test_the_amplitude_is_the_ceiling_where_nothing_limits_it() -> None:
+    assert largest_amplitude(lambda scale: scale, 10.0, ceiling=2.0) == 2.0
