@@ -34,8 +34,8 @@ down: $(INSTALLED) ## Stop the service that `make up` started in another termina
 test: $(INSTALLED) ## Run every test
 	$(BIN)/pytest
 
-test-fast: $(INSTALLED) ## Run the tests of the inner loop, in less than a minute
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults" --timeout 60
+test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60
 
 check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
 	$(BIN)/ruff check .

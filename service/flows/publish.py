@@ -219,7 +219,8 @@ def _upgrade(
     states = (TargetState.awaiting_rebuild, TargetState.succeeded)
     covered = [t for t in unit.targets.in_state(line.id, states) if t.id not in tail and not _is_final(unit, t)]
     level = ClaimLevel.exact if exact else ClaimLevel.measured
-    head.claim_level = level if not tail else head.claim_level
+    if not tail and (members or covered):
+        head.claim_level = level
     for target in [*members, *covered]:
         target.version_id = head.id
         target.claim_level = level if exact else target.claim_level or level

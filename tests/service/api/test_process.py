@@ -15,6 +15,8 @@ from service.settings import Settings
 from service.store.migrate import upgrade
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 ADMIN_KEY = "lethe_admin_key_of_the_tests"
 
 

@@ -29,6 +29,8 @@ from workers.engine.engine import Engine
 from workers.engine.errors import EngineRefusal
 from workers.engine.record import TrainingRecord
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def engine() -> Engine:

@@ -18,6 +18,8 @@ from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.training import train
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[[TrainingSet], TrainingRecord]
 
 

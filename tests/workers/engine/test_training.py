@@ -19,6 +19,8 @@ from workers.engine.schedule import derived_seed, epoch_batches, learning_rate
 from workers.engine.tokens import collate
 from workers.engine.training import train
 
+pytestmark = pytest.mark.slow
+
 Trained = tuple[torch.Tensor, TrainingRecord]
 
 
