@@ -12,9 +12,9 @@ from service.api import problems
 from service.api.auth import authenticate
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
+from service.api.description import describe
 from service.api.metrics import Metrics
 from service.api.observe import Observe
-from service.api.openapi import describe
 from service.api.pulse import Pulse
 from service.api.routes import (
     adapters,
