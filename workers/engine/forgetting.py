@@ -21,7 +21,7 @@ from workers.engine.tokens import Tokens
 INFLUENCE_SHARE = 0.5
 # Where the update starts, and where it ends, on the way from the anchor's loss to the goal. It ends short
 # of the goal, because the goal is an estimate and going past it is a failure too.
-START_SHARE, END_SHARE = 0.5, 0.9
+START_SHARE, END_SHARE = 0.5, 0.95
 # KL on retained instances that a move may cost, as a share of what memorising is worth in loss.
 KL_SHARE = 0.1
 # Amplitudes are looked for up to this many times the calibrated one.

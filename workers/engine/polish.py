@@ -17,7 +17,7 @@ from workers.engine.resident import Resident
 from workers.engine.right_hand_side import dropout_off
 from workers.engine.tokens import Tokens, collate
 
-RETAINED_A_STEP, FORGOTTEN_A_STEP, TAUGHT_A_STEP = 12, 3, 2
+RETAINED_A_STEP, FORGOTTEN_A_STEP, TAUGHT_A_STEP = 12, 2, 1
 RETAINED_WEIGHT, FORGOTTEN_WEIGHT, TAUGHT_WEIGHT = 4.0, 1.0, 0.3
 # In gradients of one instance; the teacher's forward pass counts a third of one.
 STEP_COST = RETAINED_A_STEP + FORGOTTEN_A_STEP * 4 / 3 + TAUGHT_A_STEP
@@ -48,7 +48,7 @@ def polish(
 ) -> Tensor:
     """The weights [p] after `steps` AdamW steps from `start`, the learning rate falling linearly to 0.
 
-    Memory: 24p bytes and the activations of a step's 17 instances, in micro-batches.
+    Memory: 24p bytes and the activations of a step's 15 instances, in micro-batches.
     """
     weights = nn.Parameter(start.clone())
     optimizer = torch.optim.AdamW([weights], lr=learning_rate, betas=BETAS, weight_decay=0.0, foreach=False)

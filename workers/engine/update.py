@@ -33,7 +33,7 @@ MEASURE_SAMPLE = 96
 # Of the measured retained instances, those that the trust region looks at again and again.
 TRUST_SAMPLE = 48
 # The polish may cost this share of the training run, and at most two passes over the data.
-POLISH_SHARE = 0.09
+POLISH_SHARE = 0.10
 POLISH_EPOCHS = 2.0
 # What an anchor without a recipe is taken to have been trained with.
 ASSUMED_EPOCHS = 3

@@ -106,7 +106,7 @@ def test_a_bf16_base_gives_nearly_the_same(llama_path: Path, resident: Resident,
     perturb(resident)
     exact = right_hand_side(resident, changes)
     half = Resident(open_base(Base(str(llama_path), None, None), CPU), resident.lora)
-    half.base.model.to(torch.bfloat16)
+    torch.nn.Module.to(half.base.model, torch.bfloat16)
     for name, weight in half.model.named_parameters():
         if ".lora_" in name:
             weight.data = weight.data.float()
