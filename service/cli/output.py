@@ -190,7 +190,8 @@ def plan_table(plan: Plan) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", caption_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # Ids are there to be copied.
+        table.add_column(column, overflow="fold", no_wrap=column in ("dataset", "request", "run"))
     return table
 
 
