@@ -241,7 +241,8 @@ def _schedule_rebuild(unit: Unit, line: Line, anchor: Version) -> None:
     """Compact once the ledger is old enough, and early enough to shred in time."""
     policy = policy_of(line)
     due = unit.now + timedelta(seconds=policy.rebuild_after_s)
-    shred_by = unit.targets.earliest_shred_by(line.id)
+    tail = unit.ledger.targets_with_tail(line.id)
+    shred_by = min((unit.targets.get(target_id).shred_by for target_id in tail), default=None)
     wanted = min(filter(None, (line.rebuild_due_at, due, shred_by)))
     line.rebuild_due_at = wanted if can_rebuild(anchor) else shred_by
 

@@ -1,7 +1,6 @@
 """Targets and what they ask of instances."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from sqlalchemy import insert, select
 
@@ -89,9 +88,3 @@ class TargetRepository(Repository):
             )
             found.extend(self.session.scalars(query))
         return sorted(found, key=lambda edit: edit.target_id)
-
-    def earliest_shred_by(self, line_id: str) -> datetime | None:
-        query = select(Target.shred_by).where(
-            Target.line_id == line_id, Target.state.in_([TargetState.awaiting_rebuild, TargetState.succeeded])
-        )
-        return min(self.session.scalars(query), default=None)

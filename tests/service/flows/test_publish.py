@@ -9,6 +9,7 @@ from service.domain.states import Outcome, RequestState, TargetState, VersionSta
 from service.flows.assemble import run_edits
 from service.flows.compact import rebuild_now
 from service.flows.fail import hand_back
+from service.flows.lines import update_policy
 from service.flows.publish import publish_answer
 from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
 
@@ -195,6 +196,25 @@ class TestRebuild:
         with house.store.read() as unit:
             assert unit.lines.get(line).retired_at is not None
             assert {version.state for version in unit.versions.of_line(line)} == {VersionState.withdrawn}
+
+
+class TestSchedule:
+    def test_only_what_is_not_yet_rebuilt_sets_the_date(self, house: House) -> None:
+        line = house.line("bot", people(8), shred_within_s=1)
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        with house.store.write() as unit:
+            assert unit.lines.get(line).rebuild_due_at is None
+            update_policy(unit, "bot", {"shred_within_s": 1000, "rebuild_after_s": 500}, actor=ACTOR)
+        house.submit(remove("p1-0"))
+        house.serve(line)
+        with house.store.read() as unit:
+            due = unit.lines.get(line).rebuild_due_at
+            assert due is not None
+            assert 490 < (due - unit.now).total_seconds() <= 500
 
 
 class TestStates:

@@ -99,3 +99,12 @@ def test_the_memory_of_a_solve_is_linear_in_p() -> None:
     solver: Solver = SOLVERS["woodbury"]
     solution = solver(Curvature.of(rows, torch.ones(size)), torch.randn(size, generator=generator))
     assert solution.residual < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_a_gpu_solves_the_same_system(name: str, rows: Tensor, damping: Tensor, b: Tensor) -> None:
+    expected = SOLVERS[name](Curvature.of(rows, damping), b)
+    found = SOLVERS[name](Curvature.of(rows.cuda(), damping.cuda()), b.cuda())
+    torch.testing.assert_close(found.x.cpu(), expected.x, rtol=1e-3, atol=1e-4)
