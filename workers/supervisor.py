@@ -65,7 +65,7 @@ class Supervisor:
     def execute(self, run_id: str) -> None:
         """Claim a run and carry it to its end. A hint that came late or twice does nothing."""
         with self._store.write() as unit:
-            claimed = claim(unit, run_id, worker=self._name, lease_s=self._settings.lease_s)
+            claimed = claim(unit, self._vault, run_id, worker=self._name, lease_s=self._settings.lease_s)
         if claimed is None:
             return
         staging = self._settings.home / "staging" / run_id / str(claimed.fence)

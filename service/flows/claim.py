@@ -9,8 +9,9 @@ from service.domain.states import RunState, TargetState
 from service.flows.progress import move_targets
 from service.flows.retire import retire_emptied
 from service.flows.training_data import edited, present, source_version
+from service.flows.vault import Vault
 from service.store.database import Unit
-from service.store.tables import Line, Run, Target
+from service.store.tables import Line, Run, Target, Version
 
 MAX_ATTEMPTS = 3
 
@@ -27,7 +28,7 @@ class Claim:
     anchor_id: str | None
 
 
-def claim(unit: Unit, run_id: str, *, worker: str, lease_s: float) -> Claim | None:
+def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float) -> Claim | None:
     """Take the run, or None if it is not to be taken now: a hint may be late, doubled or premature."""
     run = unit.runs.lock(run_id)
     if run is None or run.state is not RunState.queued:
@@ -40,8 +41,9 @@ def claim(unit: Unit, run_id: str, *, worker: str, lease_s: float) -> Claim | No
     if run.kind is RunKind.influence and not members:
         run.state, run.finished_at = RunState.canceled, unit.now
         return None
-    if _leaves_nothing(unit, line, members):
-        retire_emptied(unit, line, run, members)
+    last = source_version(unit, line)
+    if last is not None and _leaves_nothing(unit, line, last, members):
+        retire_emptied(unit, vault, line, run, members, last)
         return None
     run.state, run.worker, run.started_at = RunState.running, worker, unit.now
     run.attempt, run.fence = run.attempt + 1, run.fence + 1
@@ -70,10 +72,9 @@ def _members(unit: Unit, line: Line, kind: RunKind) -> Sequence[Target]:
     return [target for target in waiting if target.batch == waiting[0].batch]
 
 
-def _leaves_nothing(unit: Unit, line: Line, members: Sequence[Target]) -> bool:
+def _leaves_nothing(unit: Unit, line: Line, version: Version, members: Sequence[Target]) -> bool:
     """Whether the members remove every instance the line is still trained on."""
-    version = source_version(unit, line)
-    if version is None or not members:
+    if not members:
         return False
     now = edited(unit.ledger.of_line(line.id), version.dataset_id)
     left = {row.instance_id for row in present(unit, version.dataset_id, now)}

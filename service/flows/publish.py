@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from service.domain.adapters import ClaimLevel, reaches
 from service.domain.errors import Fenced
-from service.domain.ids import new_id
 from service.domain.runs import RunKind
 from service.domain.states import RunState, TargetState, VersionState
+from service.flows.append import append_members
 from service.flows.certify import certify
 from service.flows.claim import Claim
 from service.flows.enqueue import wake
-from service.flows.erase import erased_by, suppress
+from service.flows.erase import erased_by
 from service.flows.fail import escalate
 from service.flows.fence import fenced_run
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
@@ -25,7 +25,7 @@ from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements
 from service.flows.strategy import can_rebuild, policy_of
 from service.flows.vault import Vault
 from service.store.database import Unit
-from service.store.tables import LedgerEntry, Line, Run, Target, TargetEdit, Version
+from service.store.tables import LedgerEntry, Line, Run, Target, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,36 +126,6 @@ def publish_rebuild(
         _schedule_rebuild(unit, line, anchor)
     _finish(unit, line, run, staged.result.seconds)
     return None
-
-
-def append_members(
-    unit: Unit, vault: Vault, line: Line, members: Sequence[Target], version: Version
-) -> list[LedgerEntry]:
-    """Write the members' edits into the line's ledger and onto the suppression list."""
-    gone = {e.instance_id for e in unit.ledger.of_line(line.id) if e.text_id is None}
-    edits: dict[str, TargetEdit] = {}
-    for edit in unit.targets.edits([target.id for target in members]):
-        if edit.instance_id in gone or (edit.instance_id in edits and edits[edit.instance_id].text_id is None):
-            continue
-        edits[edit.instance_id] = edit
-    entries = [
-        LedgerEntry(
-            id=new_id("led"),
-            line_id=line.id,
-            seq=line.ledger_head + offset,
-            dataset_id=edit.dataset_id,
-            instance_id=edit.instance_id,
-            text_id=edit.text_id,
-            target_id=edit.target_id,
-            version_id=version.id,
-            created_at=unit.now,
-        )
-        for offset, edit in enumerate(edits.values(), start=1)
-    ]
-    unit.ledger.append(entries)
-    line.ledger_head += len(entries)
-    suppress(unit, vault, line, members, entries)
-    return entries
 
 
 def _has_open_targets(unit: Unit, line: Line) -> bool:

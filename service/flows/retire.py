@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from service.domain.adapters import ClaimLevel
 from service.domain.states import RunState, TargetState, VersionState
+from service.flows.append import append_members
+from service.flows.erase import erased_by
 from service.flows.progress import move_targets
+from service.flows.vault import Vault
 from service.store.database import Unit
-from service.store.tables import Line, Run, Target
+from service.store.tables import Line, Run, Target, Version
 
 
 def retire(unit: Unit, line: Line, *, actor: str) -> None:
@@ -20,13 +23,22 @@ def retire(unit: Unit, line: Line, *, actor: str) -> None:
     line.anchor_id = line.head_id = None
     unit.audit(actor, "adapter.retired", adapter=line.name)
     unit.emit("adapter.retired", adapter=line.name)
+    unit.session.flush()
 
 
-def retire_emptied(unit: Unit, line: Line, run: Run, members: Sequence[Target]) -> None:
-    """The members remove all that the line was trained on: nothing remains to be served, which is exact."""
+def retire_emptied(unit: Unit, vault: Vault, line: Line, run: Run, members: Sequence[Target], last: Version) -> None:
+    """The members remove all that the line was trained on: nothing remains to be served, which is exact.
+
+    The ledger and the suppression list note the erasure, and the texts are shredded. There is no new
+    version, so there is none to certify: the feed's tombstones and the audit chain are the evidence.
+    """
+    append_members(unit, vault, line, members, last)
+    tail = [entry.id for entry in unit.ledger.of_line(line.id) if entry.baked_id is None]
+    unit.ledger.bake(line.id, tail, last.id)
     for target in members:
-        target.run_id, target.claim_level = run.id, ClaimLevel.exact
+        target.run_id, target.claim_level, target.version_id = run.id, ClaimLevel.exact, last.id
     move_targets(unit, members, TargetState.running)
     move_targets(unit, members, TargetState.succeeded)
     run.state, run.finished_at = RunState.succeeded, unit.now
     retire(unit, line, actor="lethe")
+    erased_by(unit, line, members)

@@ -149,7 +149,7 @@ class House:
 
     def claim(self, run_id: str, *, worker: str = "worker-1") -> Claim | None:
         with self.store.write() as unit:
-            return claim(unit, run_id, worker=worker, lease_s=LEASE_S)
+            return claim(unit, self.vault, run_id, worker=worker, lease_s=LEASE_S)
 
     def claim_queued(self, line_id: str, lane: Lane = Lane.answer) -> Claim:
         run_id = self.queued_run(line_id, lane)

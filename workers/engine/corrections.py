@@ -45,10 +45,11 @@ def teach(
     level: float,
     *,
     solver: Solver,
+    max_steps: int = MAX_STEPS,
 ) -> Taught:
     """Lowers each content's loss to `level`; contents at or below it are left alone.
 
-    Costs at most 8 gradients of each content and 8 solves. Memory: that of one solve and 8p bytes.
+    Costs a gradient of each content and a solve a step, and up to three forward passes. Memory: that of one solve and 8p bytes.
     """
     if not contents:
         return Taught(start, 0, ())
@@ -56,7 +57,7 @@ def teach(
     losses = adapter_losses(resident, contents)
     tolerance = TOLERANCE * float((losses - level).clamp(min=0).max())
     present, ratios = start, list[float]()
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         missing = (losses - level).clamp(min=0)
         if float(missing.max()) <= tolerance:
             break

@@ -28,6 +28,10 @@ from workers.engine.schedule import derived_seed
 from workers.engine.solve import Solver
 
 
+# New contents whose curvature is formed.
+MAX_NEW_ROWS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Where a segment is linearised [p], its damping [p] (None: to be set from the curvature's trace), and
@@ -101,19 +105,22 @@ def curvatures_after(
     retained instances' share: unbiased, and positive definite however large the ledger. A sketch of the
     whole set gives G − G_old exactly.
 
-    Memory: 4p bytes for every new content.
+    Memory: 4p bytes a segment for every new content, at most 64 of them; of more, an even sample stands for all.
     """
     gone = {change.instance_id for change in changes}
     kept = retained_scales(trajectory.sketched, gone, trajectory.instances)
     new = [change for change in changes if change.new is not None]
+    rows = min(len(new), MAX_NEW_ROWS)
+    sample = [new[index * len(new) // rows] for index in range(rows)]
+    tokens = [change.new for change in sample if change.new is not None]
+    weights = [change.weight * len(new) / rows for change in sample]
     found = []
     for index, segment in enumerate(trajectory.segments):
         resident.parameters.set(segment.parameters)
         generator = torch.Generator().manual_seed(derived_seed(seed, "new rows", index))
-        tokens = [change.new for change in new if change.new is not None]
-        rows = list(fisher_rows(resident, tokens, [change.weight for change in new], generator))
+        blocks = list(fisher_rows(resident, tokens, weights, generator))
         curvature = segment.curvature.scaled(kept)
-        found.append(curvature.extended(stacked(rows, resident.parameters.size, resident.device)))
+        found.append(curvature.extended(stacked(blocks, resident.parameters.size, resident.device)))
     return found
 
 

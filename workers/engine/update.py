@@ -13,7 +13,7 @@ from torch import Tensor
 from service.domain import ledger
 from service.domain.engine import Anchor, Example, InfluenceResult, Stage
 from service.domain.ledger import Edit
-from workers.engine.corrections import Taught, teach
+from workers.engine.corrections import MAX_STEPS, Taught, teach
 from workers.engine.errors import EngineRefusal
 from workers.engine.forgetting import Forgetting
 from workers.engine.polish import Contents, affordable_steps, polish
@@ -32,6 +32,8 @@ POLISH_SAMPLE = 1024
 MEASURE_SAMPLE = 96
 # Of the measured retained instances, those that the trust region looks at again and again.
 TRUST_SAMPLE = 48
+# Teaching may cost this share of the training run, however many corrections there are.
+TEACHING_SHARE = 0.05
 # The polish may cost this share of the training run, and at most two passes over the data.
 POLISH_SHARE = 0.10
 POLISH_EPOCHS = 2.0
@@ -75,8 +77,8 @@ def answer(
 ) -> tuple[Tensor, InfluenceResult]:
     """New weights [p] for the whole ledger, solved from the anchor's weights, which `resident` holds.
 
-    Memory: the preparation; 4p bytes a segment (right-hand sides) and for each new content and segment
-    (its rows); one solve; 24p bytes of polish. Never O(p²), never O(n·p).
+    Memory: the preparation; 4p bytes a segment (right-hand sides); 4p a segment for each of up to 64
+    new contents (their rows); one solve; 24p bytes of polish. Never O(p²), never O(n·p).
 
     Raises:
         EngineRefusal: `unknown_instance` if the ledger names an instance the anchor was not trained on.
@@ -93,7 +95,8 @@ def answer(
         multiplier = preparation.calibration.multiplier
         step = replay(trajectory, curvatures, gradients, multiplier=multiplier, solver=solver)
         measured = request.measured.retained[:TRUST_SAMPLE]
-        forgetting = Forgetting.plan(resident, preparation, request.removed, measured, start, step.delta)
+        removed = request.removed[:: len(request.removed) // TRUST_SAMPLE + 1]
+        forgetting = Forgetting.plan(resident, preparation, removed, measured, start, step.delta)
         amplitude = forgetting.start(resident)
         taught = teach(
             resident,
@@ -102,6 +105,7 @@ def answer(
             request.new,
             preparation.training_level,
             solver=solver,
+            max_steps=teaching_steps(anchor, len(request.new)),
         )
     with stages(Stage.polishing):
         steps = affordable_steps(polish_budget(anchor))
@@ -178,11 +182,19 @@ def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | No
     return Request(changes, tuple(retained), measured, seed)
 
 
+def teaching_steps(anchor: Anchor, contents: int) -> int:
+    """How many teaching steps are affordable, at least one; a step costs each content a gradient and its losses."""
+    affordable = TEACHING_SHARE * _epochs(anchor) * len(anchor.data.examples) / (2 * max(1, contents))
+    return max(1, min(MAX_STEPS, int(affordable)))
+
+
 def polish_budget(anchor: Anchor) -> float:
     """Instance gradients that the polish may take."""
-    instances = len(anchor.data.examples)
-    epochs = anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
-    return instances * min(POLISH_SHARE * epochs, POLISH_EPOCHS)
+    return len(anchor.data.examples) * min(POLISH_SHARE * _epochs(anchor), POLISH_EPOCHS)
+
+
+def _epochs(anchor: Anchor) -> int:
+    return anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
 
 
 def polish_learning_rate(anchor: Anchor, record: TrainingRecord | None) -> float:

@@ -196,6 +196,10 @@ class TestRebuild:
         with house.store.read() as unit:
             assert unit.lines.get(line).retired_at is not None
             assert {version.state for version in unit.versions.of_line(line)} == {VersionState.withdrawn}
+            dataset = unit.versions.of_line(line)[0].dataset_id
+            assert unit.datasets.suppressed_count(dataset, line) == 4
+            rows = unit.datasets.instances(dataset)
+            assert all(unit.texts.get(row.text_id).wrapped_key is None for row in rows)
 
 
 class TestSchedule:
