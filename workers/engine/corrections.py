@@ -49,7 +49,7 @@ def teach(
 ) -> Taught:
     """Lowers each content's loss to `level`; contents at or below it are left alone.
 
-    Costs a gradient of each content and a solve a step, and up to three forward passes. Memory: that of one solve and 8p bytes.
+    A step costs each content a gradient and up to three forward passes, and one solve. Memory: one solve and 8p bytes.
     """
     if not contents:
         return Taught(start, 0, ())

@@ -27,7 +27,6 @@ from workers.engine.right_hand_side import Change, right_hand_side
 from workers.engine.schedule import derived_seed
 from workers.engine.solve import Solver
 
-
 # New contents whose curvature is formed.
 MAX_NEW_ROWS = 64
 
