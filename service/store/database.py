@@ -30,6 +30,7 @@ from service.store.repositories import (
 from service.store.tables import AuditRow, Event
 
 BUSY_TIMEOUT_S = 30
+IDLE_TIMEOUT_S = 60
 _WRITE = "lethe_write"
 
 
@@ -114,7 +115,11 @@ class Store:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True)
+        # A worker frozen inside a transaction would hold its row locks for ever; the server ends it instead.
+        idle = {"options": f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"}
+        return create_engine(
+            url, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=idle
+        )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     timeout = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}

@@ -67,7 +67,10 @@ def test_a_worker_that_was_paused_past_its_lease_publishes_nothing(deployment: D
     line = deployment.trained_line("bot", llama_path, people(8))
     request = deployment.submit(remove("p0-0"))
     deployment.until_running(line)
-    paused.send_signal(signal.SIGSTOP)
+    # While the test holds SQLite's only write lock the worker does not: a process frozen with it would
+    # freeze every other one, which no lease can mend.
+    with deployment.store.write():
+        paused.send_signal(signal.SIGSTOP)
     deployment.start("workers")
     deployment.until_succeeded(request)
     paused.send_signal(signal.SIGCONT)
