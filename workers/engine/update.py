@@ -189,8 +189,9 @@ def teaching_steps(anchor: Anchor, contents: int) -> int:
 
 
 def polish_budget(anchor: Anchor) -> float:
-    """Instance gradients that the polish may take."""
-    return len(anchor.data.examples) * min(POLISH_SHARE * _epochs(anchor), POLISH_EPOCHS)
+    """Instance gradients that the polish may take; without a recipe there is no training cost to take a share of."""
+    epochs = min(POLISH_SHARE * anchor.recipe.epochs, POLISH_EPOCHS) if anchor.recipe else POLISH_EPOCHS
+    return len(anchor.data.examples) * epochs
 
 
 def _epochs(anchor: Anchor) -> int:

@@ -80,11 +80,15 @@ def test_the_level_of_few_instances_is_their_mean() -> None:
     assert level.ceiling(torch.ones(4)) == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize("limit", [0.0, 0.3, 2.5])
+@pytest.mark.parametrize("limit", [1e-6, 0.3, 2.5])
 def test_the_amplitude_stops_at_the_limit(limit: float) -> None:
     found = largest_amplitude(lambda scale: scale**2, limit, ceiling=2.0)
     assert found <= limit**0.5
-    assert found == pytest.approx(limit**0.5, abs=2.0 / 100)
+    assert found == pytest.approx(limit**0.5, rel=1 / 32)
+
+
+def test_the_amplitude_is_zero_where_nothing_is_allowed() -> None:
+    assert largest_amplitude(lambda scale: 1.0 + scale, 0.5, ceiling=2.0) == 0.0
 
 
 def test_the_amplitude_is_the_ceiling_where_nothing_limits_it() -> None:
