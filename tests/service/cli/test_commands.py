@@ -11,6 +11,8 @@ from service.domain.runs import Lane
 from tests.service.cli.conftest import Command, Service
 from tests.support.house import RECIPE, House, people
 
+pytestmark = pytest.mark.slow
+
 Lethe = Callable[..., Command]
 Worker = Callable[..., AbstractContextManager[None]]
 

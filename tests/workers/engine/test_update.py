@@ -18,6 +18,8 @@ from workers.engine.resident import Resident
 from workers.engine.training import train
 from workers.engine.update import answer
 
+pytestmark = pytest.mark.slow
+
 LORA = LoraSpec(r=4, alpha=8, target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"))
 RECIPE = Recipe(epochs=80, batch_size=8, learning_rate=1e-2, seed=3, lora=LORA)
 
