@@ -39,10 +39,6 @@ class EngineProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
 
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
     def run(
         self,
         job: Job,

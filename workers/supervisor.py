@@ -58,10 +58,6 @@ class Supervisor:
         self._engine = EngineProcess({**os.environ, **settings.environment()})
         self.stopping = False
 
-    @property
-    def child_pid(self) -> int | None:
-        return self._engine.pid
-
     def execute(self, run_id: str) -> None:
         """Claim a run and carry it to its end. A hint that came late or twice does nothing."""
         with self._store.write() as unit:
@@ -158,6 +154,8 @@ class Supervisor:
             with self._store.write() as unit:
                 moved = publish_rebuild(unit, self._vault, claimed, anchor, answer)
             if moved is None:
+                # What was derived from the old anchor is to go, from the device's memory too.
+                self._engine.release(str(claimed.anchor_id))
                 return
             tail = self._tail_job(claimed, job, moved)
             solved = self._compute(claimed, tail, lease)

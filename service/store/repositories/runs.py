@@ -90,10 +90,6 @@ class RunRepository(Repository):
         query = select(Run.id).where(Run.pool == pool, Run.state == RunState.queued, Run.lane == Lane.answer)
         return self.session.scalar(query.limit(1)) is not None
 
-    def live_ids(self) -> set[str]:
-        """Runs that are not finished."""
-        return set(self.session.scalars(select(Run.id).where(Run.state.in_([RunState.queued, RunState.running]))))
-
     def unswept(self) -> Sequence[Run]:
         """Finished runs whose leftovers were not deleted yet."""
         live = (RunState.queued, RunState.running)
