@@ -1,0 +1,58 @@
+"""What a method is given: a trained line with everything it left behind, and a ledger to answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from service.domain.adapters import Recipe
+from service.domain.engine import TrainingSet
+from service.domain.ledger import Edit
+from workers.engine.preparation import Preparation
+from workers.engine.record import TrainingRecord
+from workers.engine.resident import Resident
+from workers.engine.right_hand_side import Change
+from workers.engine.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A trained adapter. `tokens` has every training and holdout instance by id; `anchor` is its weights [p].
+
+    `subjects` groups the training instances; `preparation` is what the engine made once for the anchor.
+    """
+
+    resident: Resident
+    data: TrainingSet
+    recipe: Recipe
+    record: TrainingRecord
+    preparation: Preparation
+    anchor: Tensor
+    tokens: Mapping[str, Tokens]
+    subjects: Mapping[str, tuple[str, ...]]
+
+    @property
+    def training_instances(self) -> int:
+        """Instance gradients of one full training run: what every cost is a share of."""
+        return self.recipe.epochs * len(self.data.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A ledger on a line. `changes` is the same ledger in tokens; `retained` is what it leaves alone."""
+
+    line: Line
+    edits: tuple[Edit, ...]
+    changes: tuple[Change, ...]
+    retained: tuple[Tokens, ...]
+    seed: int
+
+    @property
+    def old(self) -> Sequence[Tokens]:
+        """The old side of every change: what is to be forgotten."""
+        return [change.old for change in self.changes]
+
+    @property
+    def new(self) -> Sequence[Tokens]:
+        """The new side of every edit: what is to be known instead. Empty for a pure removal."""
+        return [change.new for change in self.changes if change.new is not None]
