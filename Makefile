@@ -6,7 +6,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast check format openapi readme lock clean
+# What `make bench` is given, for instance BENCH="--out results" for the whole of it.
+BENCH ?= --quick --out .lethe/bench/results
+
+.PHONY: help demo bench up down test test-fast check format openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -24,6 +27,9 @@ help: ## Show this list
 
 demo: $(INSTALLED) ## Train, forget, hot-swap and compare with retraining, on real parts
 	$(BIN)/python -m workers.demo
+
+bench: $(INSTALLED) ## Every method's fidelity to retraining against its cost, as one table and one plot
+	$(BIN)/lethe bench $(BENCH)
 
 up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
 	@$(BIN)/lethe up

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the request or run failed or needs attention; 2 the call w
 
 import typer
 
+from service.cli.commands.bench import bench
 from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
@@ -36,6 +37,8 @@ app.command()(versions)
 app.command()(rebuild)
 app.command()(alias)
 app.command()(fetch)
+# Its options belong to the workers' side, which this command only starts.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(bench)
 
 if __name__ == "__main__":
     app()

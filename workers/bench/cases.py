@@ -19,7 +19,8 @@ from workers.engine.tokens import Tokens
 class Line:
     """A trained adapter. `tokens` has every training and holdout instance by id; `anchor` is its weights [p].
 
-    `subjects` groups the training instances; `preparation` is what the engine made once for the anchor.
+    `subjects` groups the training instances. `preparation` is what the engine made once for the anchor, and
+    `end_point` what it would have made for the same adapter had it been imported without a record.
     """
 
     resident: Resident
@@ -27,6 +28,7 @@ class Line:
     recipe: Recipe
     record: TrainingRecord
     preparation: Preparation
+    end_point: Preparation
     anchor: Tensor
     tokens: Mapping[str, Tokens]
     subjects: Mapping[str, tuple[str, ...]]

@@ -45,6 +45,11 @@ class LoraParameters:
             start += weight.numel()
         return found
 
+    @property
+    def tensors(self) -> tuple[nn.Parameter, ...]:
+        """The weights themselves, in the vector's order, for automatic differentiation."""
+        return tuple(self._weights.values())
+
     def get(self) -> Tensor:
         """A copy of the weights [p], fp32, on the model's device."""
         return torch.cat([weight.detach().reshape(-1).float() for weight in self._weights.values()])

@@ -1,0 +1,69 @@
+"""Where a benchmark takes place: a base model, training data with subjects, and recipes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.engine import Base, Example, TrainingSet
+from service.domain.instances import Content
+from workers.demo.base_model import ensure_base_model
+from workers.demo.world import RECIPE, Person, make_world
+
+# Many epochs, after which every answer is known by heart, and few, after which most is only half learnt.
+REGIMES = ("memorised", "ordinary")
+ORDINARY_EPOCHS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`subjects` groups the training instances, `kinds` tells which of them ask the same of someone else.
+
+    `reworded` has the same question in other words, by instance id, where there is one.
+    """
+
+    name: str
+    data: TrainingSet
+    subjects: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+    reworded: Mapping[str, Content]
+    recipes: Mapping[str, Recipe]
+
+
+def generated(cache: Path) -> Setting:
+    """The demo's world of fictitious people; its base model is trained on first use and kept in `cache`."""
+    world = make_world()
+    examples = _examples(world.trained)
+    data = TrainingSet(
+        base=Base(str(ensure_base_model(world, cache).resolve()), None, None),
+        format=TrainingFormat(),
+        examples=examples,
+        slots=tuple(range(len(examples))),
+        slot_count=len(examples),
+        holdout=_examples(world.holdout),
+    )
+    return Setting(
+        name="generated",
+        data=data,
+        subjects={person.subject: tuple(fact.id for fact in person.facts) for person in world.trained},
+        kinds={fact.id: fact.relation.name for person in world.trained for fact in person.facts},
+        reworded={
+            fact.id: Content(prompt=person.rephrased(fact), completion=fact.completion)
+            for person in world.trained
+            for fact in person.facts
+        },
+        recipes=regimes(RECIPE),
+    )
+
+
+def regimes(memorised: Recipe) -> dict[str, Recipe]:
+    ordinary = memorised.model_copy(update={"epochs": min(ORDINARY_EPOCHS, memorised.epochs)})
+    return dict(zip(REGIMES, (memorised, ordinary), strict=True))
+
+
+def _examples(people: Iterable[Person]) -> tuple[Example, ...]:
+    return tuple(
+        Example(fact.id, Content(prompt=fact.prompt, completion=fact.completion))
+        for person in people
+        for fact in person.facts
+    )
