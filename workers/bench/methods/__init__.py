@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
+from workers.bench.methods.end_point import EndPoint, LiSSA, datainf, gauss_newton_cg, win_u
 from workers.bench.methods.finetune import FineTune
 from workers.bench.methods.lethe import Lethe, LetheStep
+from workers.bench.methods.llmeraser import AsWritten, as_released
 from workers.bench.methods.method import Method
 from workers.bench.methods.nothing import nothing
+from workers.bench.methods.preference import NPO, PushAway, SimNPO, ascent
+from workers.bench.methods.replay import Replay
 from workers.bench.methods.retrain import retrain
+from workers.bench.methods.shards import Shards
+from workers.bench.methods.task_arithmetic import TaskArithmetic
 
 METHODS: Mapping[str, Method] = {
     "nothing": nothing,
@@ -15,6 +21,26 @@ METHODS: Mapping[str, Method] = {
     "finetune-1": FineTune(1),
     "finetune-2": FineTune(2),
     "finetune-5": FineTune(5),
+    "replay-1": Replay(0),
+    "replay-2": Replay(1),
+    "replay-3": Replay(2),
+    "replay-2-short": Replay(1, share=0.25),
+    "gradient-ascent": PushAway(ascent, hold=0.0),
+    "graddiff": PushAway(ascent, hold=1.0),
+    "npo": PushAway(NPO(), hold=1.0),
+    "simnpo": PushAway(SimNPO(), hold=1.0),
+    "task-arithmetic": TaskArithmetic(),
+    "llmeraser-released": as_released,
+    "llmeraser-written": AsWritten(),
+    "lissa": EndPoint(LiSSA()),
+    "lissa-calibrated": EndPoint(LiSSA(), calibrated=True),
+    "gauss-newton-cg": EndPoint(gauss_newton_cg),
+    "gauss-newton-cg-calibrated": EndPoint(gauss_newton_cg, calibrated=True),
+    "datainf": EndPoint(datainf),
+    "datainf-calibrated": EndPoint(datainf, calibrated=True),
+    "win-u": EndPoint(win_u),
+    "win-u-calibrated": EndPoint(win_u, calibrated=True),
+    "sisa": Shards(),
     "lethe": Lethe(),
     "lethe-step": LetheStep(),
     "lethe-imported": Lethe(recorded=False),
