@@ -82,4 +82,3 @@ def _edit(setting: Setting, name: str, operation: Task, rng: random.Random) -> E
         return Edit(name, old.with_completion(contents[rng.choice(alike)].completion or ""))
     reworded = setting.reworded.get(name)
     return Edit(name, reworded if reworded is not None else contents[rng.choice(alike)])
-

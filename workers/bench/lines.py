@@ -81,9 +81,7 @@ def case_of(line: Line, edits: Sequence[Edit], seed: int) -> Case:
     )
 
 
-def train_on(
-    resident: Resident, data: TrainingSet, recipe: Recipe, tokens: Mapping[str, Tokens]
-) -> TrainingRecord:
+def train_on(resident: Resident, data: TrainingSet, recipe: Recipe, tokens: Mapping[str, Tokens]) -> TrainingRecord:
     """A whole training run; its weights are in the resident afterwards."""
     with tempfile.TemporaryDirectory() as checkpoint:
         record = train(
