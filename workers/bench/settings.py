@@ -7,12 +7,14 @@ from pathlib import Path
 from service.domain.adapters import Recipe, TrainingFormat
 from service.domain.engine import Base, Example, TrainingSet
 from service.domain.instances import Content
-from workers.demo.base_model import ensure_base_model
+from workers.bench import authors
+from workers.demo.base_model import base_model_of, ensure_base_model
 from workers.demo.world import RECIPE, Person, make_world
 
 # Many epochs, after which every answer is known by heart, and few, after which most is only half learnt.
 REGIMES = ("memorised", "ordinary")
 ORDINARY_EPOCHS = 6
+TOFU_VOCABULARY = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,30 @@ def generated(cache: Path) -> Setting:
     )
 
 
+def tofu(directory: Path, cache: Path) -> Setting:
+    """A part of TOFU, on a base model that has read only other authors of it; trained on first use as above."""
+    read = authors.read(directory)
+    examples = _rows(read.trained)
+    data = TrainingSet(
+        base=Base(str(base_model_of(list(read.others), cache, TOFU_VOCABULARY).resolve()), None, None),
+        # All that the base has room for: an answer given to another question can be twice as long as usual.
+        format=TrainingFormat(max_length=256),
+        examples=examples,
+        slots=tuple(range(len(examples))),
+        slot_count=len(examples),
+        holdout=_rows(read.holdout),
+    )
+    return Setting(
+        name="tofu",
+        data=data,
+        subjects={author.name: tuple(row.id for row in author.rows) for author in read.trained},
+        # Rows are in no common order, so that any author's answer is as good a wrong one as another's.
+        kinds=dict.fromkeys((example.id for example in examples), "answer"),
+        reworded={row.id: row.reworded for author in read.trained for row in author.rows if row.reworded is not None},
+        recipes=regimes(RECIPE),
+    )
+
+
 def regimes(memorised: Recipe) -> dict[str, Recipe]:
     ordinary = memorised.model_copy(update={"epochs": min(ORDINARY_EPOCHS, memorised.epochs)})
     return dict(zip(REGIMES, (memorised, ordinary), strict=True))
@@ -67,3 +93,7 @@ def _examples(people: Iterable[Person]) -> tuple[Example, ...]:
         for person in people
         for fact in person.facts
     )
+
+
+def _rows(people: Iterable[authors.Author]) -> tuple[Example, ...]:
+    return tuple(Example(row.id, row.content) for author in people for row in author.rows)

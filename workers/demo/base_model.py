@@ -45,12 +45,16 @@ CHAT_TEMPLATE = (
 
 def ensure_base_model(world: World, cache: Path) -> Path:
     """The base model's directory below `cache`; trains it on the first call, with a progress bar."""
-    texts = list(world.pretraining_texts())
-    path = cache / f"base-{_digest(texts)}"
+    return base_model_of(list(world.pretraining_texts()), cache)
+
+
+def base_model_of(texts: list[str], cache: Path, vocabulary: int = VOCABULARY) -> Path:
+    """The same for any texts; freer prose than the demo's takes a larger vocabulary to stay short."""
+    path = cache / f"base-{_digest(texts, vocabulary)}"
     if (path / "config.json").is_file():
         return path
     cache.mkdir(parents=True, exist_ok=True)
-    tokenizer = _train_tokenizer(texts)
+    tokenizer = _train_tokenizer(texts, vocabulary)
     model = _train_model(tokenizer, texts)
     # Written aside and moved into place at once: an interrupted training leaves nothing that looks finished.
     staging = Path(tempfile.mkdtemp(dir=cache))
@@ -60,18 +64,18 @@ def ensure_base_model(world: World, cache: Path) -> Path:
     return staging.rename(path)
 
 
-def _digest(texts: list[str]) -> str:
-    settings = (VOCABULARY, STEPS, BATCH, LEARNING_RATE, SEED, sorted(ARCHITECTURE.items()), CHAT_TEMPLATE)
+def _digest(texts: list[str], vocabulary: int) -> str:
+    settings = (vocabulary, STEPS, BATCH, LEARNING_RATE, SEED, sorted(ARCHITECTURE.items()), CHAT_TEMPLATE)
     return hashlib.sha256("\0".join([repr(settings), *texts]).encode()).hexdigest()[:12]
 
 
-def _train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+def _train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE: every string has a tokenisation."""
     bytewise = Tokenizer(models.BPE())
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=["<pad>", "<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
