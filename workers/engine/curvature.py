@@ -22,7 +22,7 @@ class Curvature:
     alone and is stored with the sketch, so a solve needs only two products with the rows.
 
     Memory: the rows (bf16 or fp32), 4p + 8m² bytes, and 4 · m · 2¹⁶ bytes while a product runs.
-    Products are fp32 within a block of columns and summed over blocks in fp64.
+    Products are in the rows' precision, at least fp32, within a block of columns and summed over blocks in fp64.
     """
 
     blocks: tuple[Tensor, ...]
@@ -57,7 +57,9 @@ class Curvature:
     def project(self, vector: Tensor) -> Tensor:
         """The scaled rows times a vector [p] fp64: [m] fp64."""
         parts = [
-            torch.stack([(rows @ vector[columns].float()).double() for rows, columns in _column_chunks(block)]).sum(0)
+            torch.stack(
+                [(rows @ vector[columns].to(rows.dtype)).double() for rows, columns in _column_chunks(block)]
+            ).sum(0)
             for block in self.blocks
         ]
         return self.scales * torch.cat(parts)
@@ -68,7 +70,7 @@ class Curvature:
         parts = torch.split(self.scales * coefficients, [len(block) for block in self.blocks])
         for block, part in zip(self.blocks, parts, strict=True):
             for rows, columns in _column_chunks(block):
-                total[columns] = total[columns] + part.float() @ rows
+                total[columns] = total[columns] + part.to(rows.dtype) @ rows
         return total
 
     def apply(self, vector: Tensor) -> Tensor:
@@ -77,10 +79,11 @@ class Curvature:
 
 
 def gram_matrix(left: Tensor, right: Tensor, damping: Tensor) -> Tensor:
-    """left D⁻¹ rightᵀ [m, k]: fp32 products, summed over blocks of columns in fp64."""
+    """left D⁻¹ rightᵀ [m, k]: products in the rows' precision, summed over blocks of columns in fp64."""
     total = torch.zeros(len(left), len(right), dtype=torch.float64, device=damping.device)
     for (rows, columns), (others, _) in zip(_column_chunks(left), _column_chunks(right), strict=True):
-        total += ((rows / damping[columns]) @ others.T).double()
+        wide = torch.promote_types(rows.dtype, others.dtype)
+        total += ((rows.to(wide) / damping[columns].to(wide)) @ others.T.to(wide)).double()
     return total
 
 
@@ -90,6 +93,8 @@ def stacked(blocks: Sequence[Tensor], size: int, device: torch.device) -> Tensor
 
 
 def _column_chunks(rows: Tensor) -> Iterator[tuple[Tensor, slice]]:
+    """Blocks of columns, half precision widened to fp32, and where they lie."""
+    wide = torch.promote_types(rows.dtype, torch.float32)
     for start in range(0, rows.shape[1], COLUMNS):
         columns = slice(start, min(start + COLUMNS, rows.shape[1]))
-        yield rows[:, columns].float(), columns
+        yield rows[:, columns].to(wide), columns

@@ -15,7 +15,7 @@ REFINE_ABOVE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """x [p] fp32, its relative residual ‖Cx − b‖/‖b‖, and the number of iterations (0: direct)."""
+    """x [p] in the precision of b, its relative residual ‖Cx − b‖/‖b‖, and the number of iterations (0: direct)."""
 
     x: Tensor
     residual: float
@@ -31,7 +31,7 @@ class Solver(Protocol):
 def woodbury(curvature: Curvature, b: Tensor) -> Solution:
     """C⁻¹b = (cD)⁻¹ [b − Rᵀ (cI + R D⁻¹ Rᵀ)⁻¹ R D⁻¹ b], the m × m system by Cholesky in fp64.
 
-    The products with the rows are fp32; if they leave a residual, one step of iterative refinement follows.
+    Products are in the rows' precision; if they leave a residual, one step of iterative refinement follows.
 
     Memory: 40p + 24m² bytes beside the curvature.
     """
@@ -50,7 +50,7 @@ def woodbury(curvature: Curvature, b: Tensor) -> Solution:
     if residual > REFINE_ABOVE:
         x += inverse(b - curvature.apply(x))
         residual = _residual(curvature, x, b)
-    return Solution(x.float(), residual, 0)
+    return Solution(x.to(b.dtype), residual, 0)
 
 
 def cg(curvature: Curvature, b: Tensor, *, tolerance: float = 1e-5, max_iterations: int = 1000) -> Solution:
@@ -75,7 +75,7 @@ def cg(curvature: Curvature, b: Tensor, *, tolerance: float = 1e-5, max_iteratio
         rho, previous = remainder @ preconditioned, rho
         direction = preconditioned + (rho / previous) * direction
         iterations += 1
-    return Solution(x.float(), _residual(curvature, x, b), iterations)
+    return Solution(x.to(b.dtype), _residual(curvature, x, b), iterations)
 
 
 SOLVERS: Mapping[str, Solver] = {"woodbury": woodbury, "cg": cg}
