@@ -38,7 +38,9 @@ app.command()(rebuild)
 app.command()(alias)
 app.command()(fetch)
 # Its options belong to the workers' side, which this command only starts.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(bench)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    bench
+)
 
 if __name__ == "__main__":
     app()

@@ -89,6 +89,10 @@ class Recipe(_Frozen):
     seed: int = Field(default=0, ge=0)
     lora: LoraSpec = LoraSpec()
     gradient_checkpointing: bool = False
+    erasure_vectors: bool = Field(
+        default=True,
+        description="Accumulate each data subject's part in the weights while training, for closer erasures.",
+    )
 
 
 class TrainingFormat(_Frozen):

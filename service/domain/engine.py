@@ -23,10 +23,11 @@ from service.domain.ledger import Edit
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An instance as the engine sees it: an opaque id and the text."""
+    """An instance as the engine sees it: an opaque id, the text, and the opaque subjects it speaks of, if known."""
 
     id: str
     content: Content
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,14 @@ def training_set(unit: Unit, vault: Vault, line: Line, version: Version, edits: 
     rows = [row for row in present(unit, dataset.id, now) if further.get(row.instance_id, "kept") is not None]
     stored = {row.instance_id: now.text_id(row) for row in rows if row.instance_id not in further}
     known = texts.contents(unit, vault, stored.values())
+    subjects = unit.datasets.subjects(dataset.id)
     examples = tuple(
-        Example(row.instance_id, further.get(row.instance_id) or known[stored[row.instance_id]]) for row in rows
+        Example(
+            row.instance_id,
+            further.get(row.instance_id) or known[stored[row.instance_id]],
+            subjects.get(row.instance_id),
+        )
+        for row in rows
     )
     return TrainingSet(
         base=Base(line.base_path, line.base_revision, line.base_digest),

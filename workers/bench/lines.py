@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.domain import ledger
 from service.domain.adapters import Recipe
-from service.domain.engine import Example, Progress, TrainingSet
+from service.domain.engine import Progress, TrainingSet
 from service.domain.ledger import Edit
 from workers.bench.cases import Case, Line
 from workers.bench.settings import Setting
@@ -53,7 +53,7 @@ def trained_line(setting: Setting, regime: str, cache: Path, device: torch.devic
 
 def retrained(line: Line, edits: Sequence[Edit], seed: int, cache: Path) -> Tensor:
     """The weights [p] that training on the edited data gives under another seed: an oracle, kept in `cache`."""
-    recipe = line.recipe.model_copy(update={"seed": seed})
+    recipe = line.recipe.model_copy(update={"seed": seed, "erasure_vectors": False})
     data = after(line.data, edits)
     tokens = tokens_after(line, edits)
     place = cache / f"oracle-{fingerprint(line.resident, data, recipe, tokens)[:16]}"
@@ -103,7 +103,7 @@ def after(data: TrainingSet, edits: Sequence[Edit]) -> TrainingSet:
     kept = [(e, slot) for e, slot in zip(data.examples, data.slots, strict=True) if e.id in contents]
     return replace(
         data,
-        examples=tuple(Example(example.id, contents[example.id]) for example, _ in kept),
+        examples=tuple(replace(example, content=contents[example.id]) for example, _ in kept),
         slots=tuple(slot for _, slot in kept),
     )
 

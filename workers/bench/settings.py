@@ -89,7 +89,7 @@ def regimes(memorised: Recipe) -> dict[str, Recipe]:
 
 def _examples(people: Iterable[Person]) -> tuple[Example, ...]:
     return tuple(
-        Example(fact.id, Content(prompt=fact.prompt, completion=fact.completion))
+        Example(fact.id, Content(prompt=fact.prompt, completion=fact.completion), person.subject)
         for person in people
         for fact in person.facts
     )

@@ -39,7 +39,7 @@ class Taught:
 
 def teach(
     resident: Resident,
-    curvature: Curvature,
+    curvature: Curvature | None,
     start: Tensor,
     contents: Sequence[Tokens],
     level: float,
@@ -49,9 +49,11 @@ def teach(
 ) -> Taught:
     """Lowers each content's loss to `level`; contents at or below it are left alone.
 
+    `curvature` may be None where there is nothing to teach.
+
     A step costs each content a gradient and up to three forward passes, and one solve. Memory: one solve and 8p bytes.
     """
-    if not contents:
+    if not contents or curvature is None:
         return Taught(start, 0, ())
     resident.parameters.set(start)
     losses = adapter_losses(resident, contents)

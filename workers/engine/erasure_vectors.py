@@ -4,7 +4,8 @@ The run without a subject differs from the run with it by the recursion, one imp
 
     δ ← (I + P G)⁻¹ (δ + P b)        P = ηₜ / (√v̂ₜ + ε),
 
-with b the subject's part of the step's gradient and G the Fisher matrix of the rest of the batch. It is the
+with b the subject's part of the step's gradient and G the curvature of the rest of the batch: the empirical
+Fisher matrix, whose rows are the step's own gradients, so that training makes no further pass. It is the
 replay of `trajectory` with a segment for every step (SOURCE, arXiv:2405.12186, section 3, in Adam's metric;
 implicit, because explicit steps diverge), run forward for all subjects at once, so that no gradient is stored.
 Vectors of several subjects add up.
@@ -13,107 +14,93 @@ A vector is personal data: it is sealed and shredded with its subject's rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from workers.engine.errors import EngineRefusal
-from workers.engine.fisher import instance_gradients, sample_labels
-from workers.engine.losses import label_ids, label_logits
-from workers.engine.predictions import mean_per_instance
-from workers.engine.resident import Resident
-from workers.engine.right_hand_side import dropout_off
-from workers.engine.schedule import derived_seed
-from workers.engine.tokens import Tokens, collate
+from service.domain.engine import TrainingSet
 
 VECTORS = "erasure_vectors.safetensors"
+# What all vectors of a run may take; with more subjects there are none.
+VECTOR_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A training batch as the recursion sees it: each instance's subject [m], gradient and Fisher row [m, p]."""
+
+    members: Tensor
+    gradients: Tensor
+    rows: Tensor
 
 
 class ErasureVectors:
-    """δ of every group of instances. Memory: 4 · groups · p bytes, and 8 · batch · p while a step runs."""
+    """δ [p] of every subject. Memory: 4p bytes a subject, and 12p an instance of the batch while a step runs."""
 
-    def __init__(self, groups: Mapping[str, str], vectors: Tensor) -> None:
-        """`groups` names the group of every instance id; `vectors` [groups, p] is in the groups' sorted order."""
-        self.groups = dict(groups)
-        self.names = tuple(sorted(set(groups.values())))
+    def __init__(self, subjects: Mapping[str, str], vectors: Tensor) -> None:
+        """`subjects` names the subject of every instance; `vectors` [subjects, p] are in their sorted order."""
+        self.subjects = dict(subjects)
         self.vectors = vectors
-        self._index = {name: position for position, name in enumerate(self.names)}
+        self._rows = {name: row for row, name in enumerate(sorted(set(subjects.values())))}
 
     @classmethod
-    def zeros(cls, groups: Mapping[str, str], size: int, device: torch.device) -> "ErasureVectors":
-        return cls(groups, torch.zeros(len(set(groups.values())), size, device=device))
+    def start(cls, data: TrainingSet, size: int, device: torch.device) -> "ErasureVectors | None":
+        """Zeros; None where no subject is known or their vectors would take too much memory.
 
-    def observe(
-        self,
-        resident: Resident,
-        ids: Sequence[str],
-        tokens: Sequence[Tokens],
-        coefficients: Sequence[float],
-        seed: int,
-    ) -> "Batch":
-        """The batch's own gradients and Fisher rows at the resident's present weights, before its step is taken."""
-        gradients, rows = _gradients_and_rows(resident, tokens, coefficients, seed)
-        members = torch.tensor([self._index[self.groups[name]] for name in ids], device=rows.device)
-        return Batch(members, gradients, rows)
+        Instances without a subject are subjects of their own as long as that fits.
+        """
+        if not any(example.subject for example in data.examples):
+            return None
+        subjects = {example.id: example.subject or f"instance {example.id}" for example in data.examples}
+        if 4 * size * len(set(subjects.values())) > VECTOR_BYTES:
+            return None
+        return cls(subjects, torch.zeros(len(set(subjects.values())), size, device=device))
 
-    def step(self, batch: "Batch", preconditioner: Tensor) -> None:
-        """Carries every δ over one training step, given P [p]: two products of all vectors with the batch's rows."""
-        scaled = batch.rows * preconditioner
+    def to(self, device: torch.device) -> "ErasureVectors":
+        return ErasureVectors(self.subjects, self.vectors.to(device))
+
+    def batch(self, ids: Sequence[str], parts: Tensor, scales: Sequence[float]) -> Batch:
+        """A batch from its instances' parts cᵢ ∇ℓᵢ [m, p] of the gradient; `scales` turn them into Fisher rows."""
+        members = torch.tensor([self._rows[self.subjects[name]] for name in ids], device=parts.device)
+        return Batch(members, parts, parts * torch.tensor(scales, device=parts.device)[:, None])
+
+    def step(self, batch: Batch, preconditioner: Tensor) -> None:
+        """Carries every δ over one training step with P [p]: two products of all vectors with the batch's rows."""
+        rows, scaled = batch.rows, batch.rows * preconditioner
         self.vectors.index_add_(0, batch.members, batch.gradients * preconditioner)
-        projected = self.vectors @ batch.rows.T
-        system = torch.eye(len(batch.rows), device=scaled.device) + batch.rows @ scaled.T
-        coefficients = torch.linalg.solve(system, projected.T).T
-        # A group's own rows leave the curvature with it.
-        for group in batch.members.unique().tolist():
-            rest = (batch.members != group).nonzero()[:, 0]
-            coefficients[group] = 0.0
-            coefficients[group, rest] = torch.linalg.solve(system[rest][:, rest], projected[group, rest])
+        projected = self.vectors @ rows.T
+        system = torch.eye(len(rows), device=rows.device) + rows @ scaled.T
+        coefficients = torch.linalg.solve(system, projected.T).T.contiguous()
+        # A subject's own rows leave the curvature with it.
+        for subject in sorted(set(batch.members.tolist())):
+            rest = (batch.members != subject).nonzero()[:, 0]
+            coefficients[subject] = 0.0
+            coefficients[subject, rest] = torch.linalg.solve(system[rest][:, rest], projected[subject, rest])
         self.vectors.addmm_(coefficients, scaled, alpha=-1.0)
 
-    def removing(self, instance_ids: Iterable[str]) -> Tensor | None:
-        """δ [p] of removing exactly these instances; None unless they make up whole groups."""
-        gone = set(instance_ids)
-        named = {self.groups[name] for name in gone if name in self.groups}
-        whole = {name for name, group in self.groups.items() if group in named}
-        if whole != gone or not gone:
-            return None
-        return self.vectors[[self._index[name] for name in sorted(named)]].sum(0)
+    def covering(self, removed: Iterable[str]) -> set[str]:
+        """The subjects all of whose instances are among the removed ones."""
+        gone = set(removed)
+        partly = {subject for name, subject in self.subjects.items() if name not in gone}
+        return {self.subjects[name] for name in gone if name in self.subjects} - partly
+
+    def total(self, subjects: Iterable[str]) -> Tensor:
+        """δ [p] of removing these subjects."""
+        return self.vectors[[self._rows[name] for name in sorted(subjects)]].sum(0)
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        members = {name: str(self._index[group]) for name, group in self.groups.items()}
-        save_file({"vectors": self.vectors.cpu().contiguous()}, directory / VECTORS, metadata=members)
+        save_file({"vectors": self.vectors.cpu().contiguous()}, directory / VECTORS, metadata=self.subjects)
 
-
-class Batch:
-    """A training batch as the recursion sees it: each instance's group [m], gradient and Fisher row [m, p]."""
-
-    __slots__ = ("gradients", "members", "rows")
-
-    def __init__(self, members: Tensor, gradients: Tensor, rows: Tensor) -> None:
-        self.members, self.gradients, self.rows = members, gradients, rows
-
-
-def _gradients_and_rows(
-    resident: Resident, tokens: Sequence[Tokens], coefficients: Sequence[float], seed: int
-) -> tuple[Tensor, Tensor]:
-    """cᵢ ∇ℓᵢ and rows rᵢ with E[rᵢᵀ rᵢ] = cᵢ GGNᵢ, both [m, p], from one forward and two backward passes."""
-    draws = torch.rand(sum(t.label_count for t in tokens), generator=torch.Generator().manual_seed(seed))
-    batch = collate(tokens, resident.pad_id).to(resident.device)
-    weights = torch.tensor(coefficients, device=resident.device)
-    with dropout_off(resident.model), instance_gradients(resident, len(tokens)) as found:
-        logits, instance = label_logits(resident.model, batch)
-        counts = torch.bincount(instance, minlength=len(tokens))
-        true = mean_per_instance(F.cross_entropy(logits, label_ids(batch), reduction="none"), instance, len(tokens))
-        (true @ weights).backward(retain_graph=True)  # type: ignore[no-untyped-call]
-        gradients = found.clone()
-        found.zero_()
-        labels = sample_labels(logits.detach(), draws.to(resident.device))
-        sampled = mean_per_instance(F.cross_entropy(logits, labels, reduction="none"), instance, len(tokens))
-        (sampled @ (weights * counts).sqrt()).backward()  # type: ignore[no-untyped-call]
-    resident.parameters.zero_grad()
-    return gradients, found
+    @classmethod
+    def load(cls, directory: Path) -> "ErasureVectors | None":
+        """Reads what `save` wrote; None where there is nothing."""
+        if not (directory / VECTORS).is_file():
+            return None
+        with safe_open(directory / VECTORS, framework="pt") as file:
+            # A copy, for its alignment: matrix products over a mapped file may round differently.
+            return cls(file.metadata(), file.get_tensor("vectors").clone())

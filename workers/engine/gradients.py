@@ -1,6 +1,8 @@
 """The gradient of a weighted sum of instance losses, Σ cᵢ ∇ℓᵢ(φ)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -8,8 +10,17 @@ from workers.engine.losses import instance_losses
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens, collate
 
+Watch: TypeAlias = Callable[[slice], AbstractContextManager[object]]
+"""What a micro-batch's passes run within; it is told which of the instances they are."""
 
-def weighted_gradient(resident: Resident, tokens: Sequence[Tokens], coefficients: Sequence[float]) -> Tensor:
+
+def _unwatched(part: slice) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def weighted_gradient(
+    resident: Resident, tokens: Sequence[Tokens], coefficients: Sequence[float], watch: Watch = _unwatched
+) -> Tensor:
     """Σ cᵢ ∇ℓᵢ [p], fp32, in the model's present mode, accumulated micro-batch by micro-batch.
 
     Memory: 8p bytes and the activations of one micro-batch, which halves when they do not fit.
@@ -18,9 +29,10 @@ def weighted_gradient(resident: Resident, tokens: Sequence[Tokens], coefficients
     def accumulate(size: int) -> Tensor:
         resident.parameters.zero_grad()
         for start in range(0, len(tokens), size):
-            batch = collate(tokens[start : start + size], resident.pad_id).to(resident.device)
-            losses = instance_losses(resident.model, batch)
-            (losses @ losses.new_tensor(coefficients[start : start + size])).backward()  # type: ignore[no-untyped-call]
+            part = slice(start, min(start + size, len(tokens)))
+            with watch(part):
+                losses = instance_losses(resident.model, collate(tokens[part], resident.pad_id).to(resident.device))
+                (losses @ losses.new_tensor(coefficients[part])).backward()  # type: ignore[no-untyped-call]
         gradient = resident.parameters.gradient()
         resident.parameters.zero_grad()
         return gradient

@@ -5,6 +5,7 @@ reproduces the training loss under the declared format, or is refused with what 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from service.domain.adapters import TrainingFormat
@@ -66,7 +67,8 @@ def load_record(resident: Resident, data: TrainingSet, directory: Path) -> Train
     missing = sum(example.id not in record.weights for example in data.examples)
     if missing:
         raise EngineRefusal("training-record", f"The training record has no weight for {missing} instances.")
-    return record
+    # Vectors speak of subjects by this deployment's hashes, so foreign ones mean nothing here.
+    return replace(record, vectors=None)
 
 
 def _check_expected(

@@ -6,7 +6,7 @@ preparation.json            sketched instance ids, calibration, loss levels
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from service.domain.engine import Progress, Stage, TrainingSet
-from workers.engine.calibration import Calibration, calibrate
+from workers.engine.calibration import Calibration, calibrate, calibrate_vectors
 from workers.engine.curvature import Curvature
 from workers.engine.damping import mean_eigenvalue_damping
 from workers.engine.errors import EngineRefusal
@@ -90,6 +90,9 @@ def prepare(
     never_seen_level = float(unseen.mean()) if holdout else None
     level = float(adapter_losses(resident, [trained[name] for name in sketched[:LEVEL_SAMPLE]]).mean())
     calibration = calibrate(resident, trajectory, anchor, trained, weights, never_seen)
+    if record is not None and record.vectors is not None:
+        amplitude = calibrate_vectors(resident, record.vectors, anchor, trained, never_seen)
+        calibration = replace(calibration, vectors_amplitude=amplitude)
     preparation = Preparation(trajectory, calibration, level, never_seen_level, never_seen)
     _save(preparation, artefacts)
     return preparation

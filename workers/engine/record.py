@@ -2,6 +2,7 @@
 
 record.json           weights per instance, learning rates, optimiser constants
 record.safetensors    second moments [p] and, per checkpoint, parameters [p] and second moments [p]
+erasure_vectors.…     one vector [p] a subject, if the run accumulated them
 """
 
 import json
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workers.engine.erasure_vectors import ErasureVectors
 from workers.engine.errors import EngineRefusal
 
 
@@ -30,7 +32,8 @@ class TrainingRecord:
 
     `weights` are the exact wᵢ by instance id, averaged over all steps of the run. `learning_rates`
     has one entry a step (0 where a step was skipped for want of data). `second_moments` is Adam's
-    bias-corrected v̂ [p] at the end of training. Checkpoints lie at the middle of equal segments.
+    bias-corrected v̂ [p] at the end of training. Checkpoints lie at the middle of equal segments. `vectors`
+    are there if the run accumulated them, on the CPU.
     """
 
     weights: dict[str, float]
@@ -41,6 +44,7 @@ class TrainingRecord:
     steps: int
     checkpoints: tuple[Checkpoint, ...]
     order_digest: str
+    vectors: ErasureVectors | None = None
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -49,6 +53,8 @@ class TrainingRecord:
             tensors[f"checkpoints.{index}.parameters"] = checkpoint.parameters
             tensors[f"checkpoints.{index}.second_moments"] = checkpoint.second_moments
         save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, _tensors(directory))
+        if self.vectors is not None:
+            self.vectors.save(directory)
         facts = {
             "weights": self.weights,
             "learning_rates": self.learning_rates,
@@ -86,6 +92,7 @@ class TrainingRecord:
                     for index, step in enumerate(facts["checkpoint_steps"])
                 ),
                 order_digest=str(facts["order_digest"]),
+                vectors=ErasureVectors.load(directory),
             )
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineRefusal(

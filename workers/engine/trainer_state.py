@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from service.domain.adapters import Recipe
+from workers.engine.erasure_vectors import ErasureVectors
 from workers.engine.errors import EngineRefusal
 from workers.engine.record import Checkpoint, TrainingRecord
 
@@ -35,6 +36,7 @@ class TrainerState:
     learning_rates: list[float] = field(default_factory=list)
     coefficients: dict[str, float] = field(default_factory=dict)
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    vectors: ErasureVectors | None = None
 
     @classmethod
     def start(cls, recipe: Recipe, fingerprint: str, parameters: Tensor) -> "TrainerState":
@@ -84,6 +86,7 @@ class TrainerState:
             steps=self.step,
             checkpoints=tuple(self.checkpoints),
             order_digest=order_digest,
+            vectors=None if self.vectors is None else self.vectors.to(torch.device("cpu")),
         )
 
     def save(self, directory: Path) -> None:
@@ -102,6 +105,8 @@ class TrainerState:
             "checkpoint_steps": [checkpoint.step for checkpoint in self.checkpoints],
         }
         (directory / _FACTS).write_text(json.dumps(facts))
+        if self.vectors is not None:
+            self.vectors.save(directory)
 
     @classmethod
     def load(cls, recipe: Recipe, fingerprint: str, directory: Path, device: torch.device) -> "TrainerState":
@@ -131,6 +136,8 @@ class TrainerState:
             )
             for index, step in enumerate(facts["checkpoint_steps"])
         ]
+        vectors = ErasureVectors.load(directory)
+        state.vectors = None if vectors is None else vectors.to(device)
         return state
 
 

@@ -16,8 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from service.domain.adapters import Recipe, TrainingFormat
 from service.domain.engine import Progress, Stage, TrainingSet, Yielded
+from workers.engine.erasure_vectors import ErasureVectors
 from workers.engine.errors import EngineRefusal
 from workers.engine.gradients import weighted_gradient
+from workers.engine.observed import fisher_scales, observed_gradient
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.schedule import derived_seed, epoch_batches, learning_rate, order_digest, steps_per_epoch
@@ -45,7 +47,8 @@ def train(
     Between epochs the run stops when `should_yield` says so, leaves its state in `checkpoint`, and
     goes on bit-equally when that directory is given as `resume`.
 
-    Memory: 16p bytes on the device, 8p a checkpoint in main memory, activations of one micro-batch.
+    Memory: 16p bytes on the device, 8p a checkpoint in main memory, activations of one micro-batch; for
+    erasure vectors 4p bytes a subject and 12p an instance of a batch.
 
     Raises:
         EngineRefusal: `empty-dataset`, or `checkpoint` if `resume` belongs to another run.
@@ -57,6 +60,8 @@ def train(
     if resume is None:
         resident.initialise(derived_seed(recipe.seed, "initialisation", 0))
         state = TrainerState.start(recipe, mark, resident.parameters.get())
+        if recipe.erasure_vectors:
+            state.vectors = ErasureVectors.start(data, resident.parameters.size, resident.device)
     else:
         state = TrainerState.load(recipe, mark, resume, resident.device)
         resident.parameters.set(state.flat.detach())
@@ -129,11 +134,18 @@ def _take_step(
     recipe = state.recipe
     # Dropout masks depend on the step alone, so that a resumed run draws the same ones.
     torch.manual_seed(derived_seed(recipe.seed, "dropout", state.step))
-    gradient = weighted_gradient(resident, tokens, coefficients)
+    if state.vectors is None:
+        gradient, batch = weighted_gradient(resident, tokens, coefficients), None
+    else:
+        gradient, parts = observed_gradient(resident, tokens, coefficients)
+        batch = state.vectors.batch(ids, parts, fisher_scales(tokens, coefficients))
     scale = 1.0
     if recipe.max_grad_norm is not None:
         scale = min(1.0, recipe.max_grad_norm / (float(gradient.norm()) + 1e-12))
     state.apply(gradient * scale, rate)
+    if state.vectors is not None and batch is not None:
+        preconditioner = rate * scale / (state.second_moments().sqrt() + recipe.epsilon)
+        state.vectors.step(batch, preconditioner)
     resident.parameters.set(state.flat.detach())
     for name, coefficient in zip(ids, coefficients, strict=True):
         state.coefficients[name] = state.coefficients.get(name, 0.0) + scale * coefficient

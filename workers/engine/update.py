@@ -5,7 +5,7 @@ and every random draw is seeded by the ledger's digest.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from service.domain import ledger
 from service.domain.engine import Anchor, Example, InfluenceResult, Stage
 from service.domain.ledger import Edit
 from workers.engine.corrections import MAX_STEPS, Taught, teach
+from workers.engine.curvature import Curvature
 from workers.engine.errors import EngineRefusal
 from workers.engine.forgetting import Forgetting
 from workers.engine.polish import Contents, affordable_steps, polish
@@ -21,10 +22,10 @@ from workers.engine.preparation import Preparation
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.right_hand_side import Change, canonical_changes, instance_weights
-from workers.engine.solve import SOLVERS
+from workers.engine.solve import SOLVERS, Solver
 from workers.engine.stages import ProgressCallback, Stages
 from workers.engine.tokens import Tokens, encode
-from workers.engine.trajectory import curvatures_after, gradients_along, replay
+from workers.engine.trajectory import Step, Trajectory, curvatures_after, gradients_along, replay
 from workers.engine.verify import Groups, verify
 
 # Random samples of what stays: to polish on, and to measure on.
@@ -88,19 +89,18 @@ def answer(
     solver = SOLVERS["woodbury"]
     with stages(Stage.gradients):
         request = read_request(resident, anchor, record, edits)
-        trajectory = preparation.trajectory
-        curvatures = curvatures_after(resident, trajectory, request.changes, request.seed)
-        gradients = gradients_along(resident, trajectory, request.forgetting)
+        recalled = recall(preparation, record, request)
+        system = linearise(resident, preparation.trajectory, request, recalled.rest)
     with stages(Stage.solving):
-        multiplier = preparation.calibration.multiplier
-        step = replay(trajectory, curvatures, gradients, multiplier=multiplier, solver=solver)
+        step = system.solve(preparation, solver) if system else Step(torch.zeros_like(start), 0.0)
+        step = replace(step, delta=step.delta + recalled.delta.to(start))
         measured = request.measured.retained[:TRUST_SAMPLE]
         removed = request.removed[:: len(request.removed) // TRUST_SAMPLE + 1]
         forgetting = Forgetting.plan(resident, preparation, removed, measured, start, step.delta)
         amplitude = forgetting.start(resident)
         taught = teach(
             resident,
-            curvatures[-1].damped(multiplier),
+            system.curvatures[-1].damped(preparation.calibration.multiplier) if system else None,
             start + amplitude * step.delta,
             request.new,
             preparation.training_level,
@@ -140,9 +140,53 @@ def answer(
         reasons=verdict.reasons,
         seconds=stages.seconds,
         peak_bytes=0,
-        details=_details(preparation, forgetting, taught, steps),
+        details=_details(preparation, recalled, forgetting, taught, steps),
     )
     return after, result
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """δ [p] of the subjects that go as a whole and have an erasure vector, how many, and the changes that are left."""
+
+    delta: Tensor
+    subjects: int
+    rest: list[Change]
+
+
+def recall(preparation: Preparation, record: TrainingRecord | None, request: Request) -> Recalled:
+    """Sums erasure vectors, in units of the calibrated amplitude of a solved step, so that both add up."""
+    amplitude = preparation.calibration.vectors_amplitude
+    if record is None or record.vectors is None or amplitude is None:
+        return Recalled(torch.zeros(()), 0, request.forgetting)
+    vectors = record.vectors
+    removed = [change.instance_id for change in request.changes if change.new is None]
+    whole = vectors.covering(removed)
+    if not whole:
+        return Recalled(torch.zeros(()), 0, request.forgetting)
+    rest = [change for change in request.forgetting if vectors.subjects.get(change.instance_id) not in whole]
+    return Recalled(amplitude / preparation.calibration.amplitude * vectors.total(whole), len(whole), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The linear systems along the trajectory, C δ = b + D δ."""
+
+    trajectory: Trajectory
+    curvatures: list[Curvature]
+    gradients: list[Tensor]
+
+    def solve(self, preparation: Preparation, solver: Solver) -> Step:
+        multiplier = preparation.calibration.multiplier
+        return replay(self.trajectory, self.curvatures, self.gradients, multiplier=multiplier, solver=solver)
+
+
+def linearise(resident: Resident, trajectory: Trajectory, request: Request, forgetting: list[Change]) -> System | None:
+    """Curvatures after the whole ledger, right-hand sides of the changes to solve for; None if there is nothing to."""
+    if not forgetting:
+        return None
+    curvatures = curvatures_after(resident, trajectory, request.changes, request.seed)
+    return System(trajectory, curvatures, gradients_along(resident, trajectory, forgetting))
 
 
 def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | None, edits: Sequence[Edit]) -> Request:
@@ -205,8 +249,11 @@ def polish_learning_rate(anchor: Anchor, record: TrainingRecord | None) -> float
     return LEARNING_RATE_SHARE * (anchor.recipe.learning_rate if anchor.recipe else ASSUMED_LEARNING_RATE)
 
 
-def _details(preparation: Preparation, forgetting: Forgetting, taught: Taught, steps: int) -> Mapping[str, object]:
+def _details(
+    preparation: Preparation, recalled: Recalled, forgetting: Forgetting, taught: Taught, steps: int
+) -> Mapping[str, object]:
     return {
+        "erasure_vectors": recalled.subjects,
         "forget_goal": forgetting.goal,
         "calibrated_amplitude": preparation.calibration.amplitude,
         "damping_multiplier": preparation.calibration.multiplier,

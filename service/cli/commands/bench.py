@@ -17,4 +17,4 @@ def bench(context: typer.Context) -> None:
         typer.echo("The benchmark runs where the workers run: install lethe[worker,bench] there.", err=True)
         raise typer.Exit(REFUSED)
     # In place of this process: the command line itself never loads torch.
-    os.execv(sys.executable, [sys.executable, "-m", MODULE, *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", MODULE, *context.args])

@@ -48,6 +48,18 @@ class DatasetRepository(Repository):
         )
         return self.session.scalars(query).all()
 
+    def subjects(self, dataset_id: str) -> dict[str, str]:
+        """Each instance's subjects as one opaque name, by instance id; instances without a subject are left out."""
+        query = (
+            select(InstanceSubject.instance_id, InstanceSubject.subject_hash)
+            .where(InstanceSubject.dataset_id == dataset_id)
+            .order_by(InstanceSubject.subject_hash)
+        )
+        found: dict[str, str] = {}
+        for instance_id, subject_hash in self.session.execute(query):
+            found[instance_id] = f"{found[instance_id]}+{subject_hash}" if instance_id in found else subject_hash
+        return found
+
     def duplicates(self, dataset_id: str, content_hashes: Iterable[str]) -> Sequence[str]:
         """Ids of all instances with one of these contents."""
         found: list[str] = []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from workers.bench.methods.end_point import EndPoint, LiSSA, datainf, gauss_newton_cg, win_u
 from workers.bench.methods.finetune import FineTune
-from workers.bench.methods.lethe import Lethe, LetheStep
+from workers.bench.methods.lethe import Lethe, LetheStep, lethe_vectors
 from workers.bench.methods.llmeraser import AsWritten, as_released
 from workers.bench.methods.method import Method
 from workers.bench.methods.nothing import nothing
@@ -42,6 +42,7 @@ METHODS: Mapping[str, Method] = {
     "win-u-calibrated": EndPoint(win_u, calibrated=True),
     "sisa": Shards(),
     "lethe": Lethe(),
+    "lethe-vectors": lethe_vectors,
     "lethe-step": LetheStep(),
     "lethe-imported": Lethe(recorded=False),
     "lethe-imported-step": LetheStep(recorded=False),

@@ -38,11 +38,19 @@ class LetheStep:
         preparation = line.preparation if self.recorded else line.end_point
         curvatures = curvatures_after(line.resident, preparation.trajectory, case.changes, case.seed)
         gradients = gradients_along(line.resident, preparation.trajectory, case.changes)
-        calibration = preparation.calibration
-        step = replay(
-            preparation.trajectory, curvatures, gradients, multiplier=calibration.multiplier, solver=SOLVERS["woodbury"]
-        )
+        calibration, solver = preparation.calibration, SOLVERS["woodbury"]
+        step = replay(preparation.trajectory, curvatures, gradients, multiplier=calibration.multiplier, solver=solver)
         return line.anchor + calibration.amplitude * step.delta
+
+
+def lethe_vectors(case: Case) -> Tensor:
+    """The summed erasure vectors alone, as long as calibration says. Only for removals of whole subjects."""
+    line = case.line
+    vectors, amplitude = line.record.vectors, line.preparation.calibration.vectors_amplitude
+    removed = [change.instance_id for change in case.changes if change.new is None]
+    if vectors is None or amplitude is None or case.new:
+        raise ValueError("the line has no vectors for this ledger")
+    return line.anchor + amplitude * vectors.total(vectors.covering(removed)).to(line.anchor)
 
 
 def _ignore(progress: Progress) -> None:

@@ -12,6 +12,6 @@ SEED = 1001
 def retrain(case: Case) -> Tensor:
     """The weights [p] of a whole training run."""
     line = case.line
-    recipe = line.recipe.model_copy(update={"seed": SEED + case.seed})
+    recipe = line.recipe.model_copy(update={"seed": SEED + case.seed, "erasure_vectors": False})
     train_on(line.resident, after(line.data, case.edits), recipe, tokens_after(line, case.edits))
     return line.resident.parameters.get()
