@@ -1,21 +1,23 @@
 """What an answer is measured by: its predictions against those of adapters really retrained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from statistics import fmean
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from workers.bench.distance import relative_distance
+from workers.bench.membership import membership_auc
+from workers.bench.relearning import Relearning, relearning
 from workers.engine.evaluation import adapter_losses
 from workers.engine.losses import label_logits
 from workers.engine.predictions import kl_per_instance
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens, collate
 
-GROUPS = ("changed", "retained", "unseen", "reworded")
 BATCH = 60
 
 
@@ -32,115 +34,140 @@ class Groups:
     unseen: Sequence[Tokens]
     reworded: Sequence[Tokens]
 
-    def of(self, name: str) -> Sequence[Tokens]:
-        return {"changed": self.changed, "retained": self.retained, "unseen": self.unseen, "reworded": self.reworded}[
-            name
-        ]
+    @property
+    def predicted(self) -> dict[str, Sequence[Tokens]]:
+        """The groups on which predictions are compared, those that are there, by the ending of their figures."""
+        named = {"": self.changed, "_retained": self.retained, "_unseen": self.unseen, "_reworded": self.reworded}
+        return {name: group for name, group in named.items() if group}
 
 
 class Measures(BaseModel):
-    """Fidelity: mean KL(oracle ‖ answer) over the oracles, in noise floors: the mean KL between two oracles.
+    """How an answer compares with the oracles. Losses and divergences in nats a label token.
 
-    `fidelity` is on the changed instances; 1 is as close as another retrain. Losses in nats a token;
-    membership AUC of the forgotten against never-seen instances by loss, 0.5 is chance;
-    `delta_distance` is relative to doing nothing.
+    `kl` is the mean over oracles of KL(oracle ‖ answer) on the changed instances, `floor` the mean KL between
+    two oracles that differ in their seed alone, and `fidelity` their ratio: 1 is as close as another retrain.
+    `fidelity_same_seed` is against the first oracle only. `membership_auc` sets the forgotten apart from
+    never-seen instances by their loss. `relearn_before` and `relearn_after`: `relearning`. `delta_distance` is
+    relative to doing nothing.
     """
 
-    model_config = ConfigDict(frozen=True)
+    # A method that diverges measures as infinite, and a plain JSON number cannot say so.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     fidelity: float
+    fidelity_same_seed: float
     fidelity_retained: float
     fidelity_unseen: float
-    fidelity_reworded: float | None
+    fidelity_reworded: float | None = None
+    kl: float
+    kl_retained: float
+    kl_unseen: float
+    kl_reworded: float | None = None
     floor: float
+    floor_retained: float
+    floor_unseen: float
+    floor_reworded: float | None = None
     forget_loss: float
     oracle_forget_loss: float
     retained_loss: float
     oracle_retained_loss: float
     membership_auc: float
     oracle_membership_auc: float
+    relearn_before: float | None = None
+    relearn_after: float | None = None
+    oracle_relearn_before: float | None = None
+    oracle_relearn_after: float | None = None
     delta_distance: float
 
 
 @dataclass(frozen=True, slots=True)
+class Exam:
+    """What one adapter measures by itself."""
+
+    forget_loss: float
+    retained_loss: float
+    membership_auc: float
+    relearning: Relearning | None
+
+    def figures(self, prefix: str = "") -> dict[str, float | None]:
+        relearned = self.relearning
+        return {
+            f"{prefix}forget_loss": self.forget_loss,
+            f"{prefix}retained_loss": self.retained_loss,
+            f"{prefix}membership_auc": self.membership_auc,
+            f"{prefix}relearn_before": relearned.before if relearned else None,
+            f"{prefix}relearn_after": relearned.after if relearned else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Yardstick:
-    """The oracles' predictions on every group, the noise floors, and what the oracles themselves measure."""
+    """The oracles' predictions on every group, the noise floors, and what the oracles themselves measure.
+
+    Memory: 4·V bytes a label token and oracle, on the CPU.
+    """
 
     resident: Resident
     groups: Groups
     anchor: Tensor
     oracles: Sequence[Tensor]
-    expected: dict[str, list[list[Tensor]]]
-    floors: dict[str, float]
-    forget_loss: float
-    retained_loss: float
-    auc: float
+    expected: Mapping[str, Sequence[Sequence[Tensor]]]
+    floors: Mapping[str, float]
+    oracle: Mapping[str, float | None]
 
     @classmethod
     def of(cls, resident: Resident, groups: Groups, anchor: Tensor, oracles: Sequence[Tensor]) -> "Yardstick":
-        """Two forward passes of every measured instance an oracle. Memory: 4·V bytes a label token and oracle."""
-        expected = {name: [_logprobs(resident, groups.of(name), oracle) for oracle in oracles] for name in GROUPS}
+        """From at least two oracles [p], retrained on the same ledger under different seeds."""
+        expected = {
+            name: [_logprobs(resident, group, oracle) for oracle in oracles]
+            for name, group in groups.predicted.items()
+        }
         floors = {
-            name: _mean([_divergence(resident, groups.of(name), one, other) for one, other in permutations(found, 2)])
+            name: fmean(_divergence(groups.predicted[name], *pair) for pair in permutations(found, 2))
             for name, found in expected.items()
         }
-        forgotten, retained, unseen = (
-            [_losses(resident, group, oracle) for oracle in oracles]
-            for group in (groups.forgotten, groups.retained, groups.unseen)
-        )
-        return cls(
-            resident=resident,
-            groups=groups,
-            anchor=anchor,
-            oracles=oracles,
-            expected=expected,
-            floors=floors,
-            forget_loss=_mean([float(losses.mean()) for losses in forgotten]),
-            retained_loss=_mean([float(losses.mean()) for losses in retained]),
-            auc=_mean([membership_auc(*pair) for pair in zip(forgotten, unseen, strict=True)]),
-        )
+        exams = [_examine(resident, groups, oracle).figures("oracle_") for oracle in oracles]
+        return cls(resident, groups, anchor, oracles, expected, floors, _means(exams))
 
     def measure(self, candidate: Tensor) -> Measures:
-        """Measures weights [p]."""
-        fidelity = {name: self._fidelity(name, candidate) for name in GROUPS if self.groups.of(name)}
-        forgotten, retained, unseen = (
-            _losses(self.resident, group, candidate)
-            for group in (self.groups.forgotten, self.groups.retained, self.groups.unseen)
-        )
+        """Measures weights [p]; leaves the resident with any weights."""
+        found: dict[str, float | None] = {**self.oracle}
+        for name, group in self.groups.predicted.items():
+            present = _logprobs(self.resident, group, candidate)
+            apart = [_divergence(group, expected, present) for expected in self.expected[name]]
+            floor = self.floors[name]
+            found |= {f"kl{name}": fmean(apart), f"floor{name}": floor, f"fidelity{name}": fmean(apart) / floor}
+            if not name:
+                found["fidelity_same_seed"] = apart[0] / floor
+        found |= _examine(self.resident, self.groups, candidate).figures()
         distances = [relative_distance(self.resident, candidate, oracle, self.anchor) for oracle in self.oracles]
-        return Measures(
-            fidelity=fidelity["changed"],
-            fidelity_retained=fidelity["retained"],
-            fidelity_unseen=fidelity["unseen"],
-            fidelity_reworded=fidelity.get("reworded"),
-            floor=self.floors["changed"],
-            forget_loss=float(forgotten.mean()),
-            oracle_forget_loss=self.forget_loss,
-            retained_loss=float(retained.mean()),
-            oracle_retained_loss=self.retained_loss,
-            membership_auc=membership_auc(forgotten, unseen),
-            oracle_membership_auc=self.auc,
-            delta_distance=_mean(distances),
-        )
-
-    def _fidelity(self, name: str, candidate: Tensor) -> float:
-        group = self.groups.of(name)
-        present = _logprobs(self.resident, group, candidate)
-        apart = [_divergence(self.resident, group, expected, present) for expected in self.expected[name]]
-        return _mean(apart) / self.floors[name]
+        return Measures.model_validate({**found, "delta_distance": fmean(distances)})
 
 
-def membership_auc(members: Tensor, unseen: Tensor) -> float:
-    """How often an instance [m] has a lower loss than one never seen [n], ties counting half (Mann–Whitney)."""
-    lower = (members[:, None] < unseen).double().mean()
-    ties = (members[:, None] == unseen).double().mean()
-    return float(lower + ties / 2)
+def _examine(resident: Resident, groups: Groups, weights: Tensor) -> Exam:
+    resident.parameters.set(weights)
+    forgotten, retained, unseen = (
+        adapter_losses(resident, group) for group in (groups.forgotten, groups.retained, groups.unseen)
+    )
+    # One instance cannot be halved.
+    relearned = relearning(resident, groups.forgotten, weights) if len(groups.forgotten) > 1 else None
+    return Exam(float(forgotten.mean()), float(retained.mean()), membership_auc(forgotten, unseen), relearned)
+
+
+def _means(exams: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Figure by figure; none where it was not measured."""
+    found: dict[str, float | None] = {}
+    for name in exams[0]:
+        values = [value for exam in exams if (value := exam[name]) is not None]
+        found[name] = fmean(values) if values else None
+    return found
 
 
 @torch.no_grad()
 def _logprobs(resident: Resident, tokens: Sequence[Tokens], weights: Tensor) -> list[Tensor]:
     """Log-probabilities [N, V] at the label positions, batch by batch."""
     resident.parameters.set(weights)
+    resident.model.eval()
     found = []
     for start in range(0, len(tokens), BATCH):
         batch = collate(tokens[start : start + BATCH], resident.pad_id).to(resident.device)
@@ -148,12 +175,8 @@ def _logprobs(resident: Resident, tokens: Sequence[Tokens], weights: Tensor) -> 
     return found
 
 
-def _divergence(
-    resident: Resident, tokens: Sequence[Tokens], reference: Sequence[Tensor], present: Sequence[Tensor]
-) -> float:
+def _divergence(tokens: Sequence[Tokens], reference: Sequence[Tensor], present: Sequence[Tensor]) -> float:
     """Mean over instances of the mean over label tokens of KL(reference ‖ present)."""
-    if not tokens:
-        return float("nan")
     total = 0.0
     for start, one, other in zip(range(0, len(tokens), BATCH), reference, present, strict=True):
         part = tokens[start : start + BATCH]
@@ -161,12 +184,3 @@ def _divergence(
         instance = torch.repeat_interleave(torch.arange(len(part)), counts)
         total += float(kl_per_instance(one, other, instance, len(part)).sum())
     return total / len(tokens)
-
-
-def _losses(resident: Resident, tokens: Sequence[Tokens], weights: Tensor) -> Tensor:
-    resident.parameters.set(weights)
-    return adapter_losses(resident, tokens)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -4,11 +4,15 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from workers.bench.measure import Measures
+
+# The method whose wall time all others are shares of.
+RETRAIN = "retrain"
 
 
 class About(BaseModel):
@@ -28,6 +32,11 @@ class About(BaseModel):
     def question(self) -> tuple[str, str, str]:
         """Task, share and regime: what forget sets and seeds are summed over."""
         return self.task, self.share, self.regime
+
+    @property
+    def ledger(self) -> tuple[str, ...]:
+        """What exactly was asked, of which line: the same for every method and seed."""
+        return self.world, *self.question, str(self.forget_set)
 
 
 class Result(About, Measures):
@@ -68,6 +77,22 @@ class Report(BaseModel):
     environment: Environment
     results: tuple[Result, ...]
     failures: tuple[Failure, ...]
+
+    @field_validator("results")
+    @classmethod
+    def _share_of_a_retrain(cls, results: tuple[Result, ...]) -> tuple[Result, ...]:
+        """Wall times as shares of the retrains of the same ledger, where the run has any."""
+        retrains: dict[tuple[str, ...], list[float]] = {}
+        for result in results:
+            if result.method == RETRAIN:
+                retrains.setdefault(result.ledger, []).append(result.seconds)
+        whole = {ledger: fmean(seconds) for ledger, seconds in retrains.items()}
+        return tuple(
+            result.model_copy(update={"seconds_share": result.seconds / whole[result.ledger]})
+            if result.seconds_share is None and whole.get(result.ledger)
+            else result
+            for result in results
+        )
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=1), encoding="utf-8")
