@@ -12,14 +12,16 @@ from workers.engine.tokens import Tokens
 
 
 def hessian_product(resident: Resident, tokens: Sequence[Tokens], vector: Tensor) -> Tensor:
-    """∇² of the instances' mean loss at the resident's weights, times a vector [p] (Pearlmutter 1994).
+    """∇² of the instances' mean loss at the resident's weights, times a vector [p], fp32.
 
     Fused attention has no second derivative, so this runs unfused and keeps the graph of the gradient.
     """
-    weights = resident.parameters.tensors
     with sdpa_kernel(SDPBackend.MATH):
-        loss = losses_of(resident, tokens).mean()
-        gradients = torch.autograd.grad(loss, weights, create_graph=True)
-        inner = torch.cat([gradient.reshape(-1) for gradient in gradients]) @ vector
-        found = torch.autograd.grad(inner, weights)
-    return torch.cat([part.reshape(-1) for part in found]).float()
+        return second_derivative(losses_of(resident, tokens).mean(), resident.parameters.tensors, vector).float()
+
+
+def second_derivative(loss: Tensor, weights: Sequence[Tensor], vector: Tensor) -> Tensor:
+    """∇²loss · vector [p] as ∇(∇lossᵀ vector) (Pearlmutter 1994), in the weights' order and precision."""
+    gradients = torch.autograd.grad(loss, weights, create_graph=True)
+    inner = torch.cat([gradient.reshape(-1) for gradient in gradients]) @ vector
+    return torch.cat([part.reshape(-1) for part in torch.autograd.grad(inner, weights)])
