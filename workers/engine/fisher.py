@@ -6,16 +6,15 @@ fused attention and non-reentrant checkpointing stay usable.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from workers.engine.errors import EngineRefusal
+from workers.engine.lora_hooks import watched
 from workers.engine.losses import label_logits
-from workers.engine.parameters import canonical_key
 from workers.engine.resident import Resident
 from workers.engine.right_hand_side import dropout_off
 from workers.engine.tokens import Tokens, collate
@@ -83,35 +82,12 @@ def instance_gradients(resident: Resident, size: int) -> Iterator[Tensor]:
     Raises:
         EngineRefusal: `instance_gradients` if a LoRA layer mixes the instances of a batch (fused experts).
     """
-    parameters = resident.parameters
-    rows = torch.zeros(size, parameters.size, device=resident.device)
-    slices = parameters.slices
+    rows = torch.zeros(size, resident.parameters.size, device=resident.device)
+    slices = resident.parameters.slices
 
-    def watch(columns: slice) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if output.requires_grad and torch.is_grad_enabled():
-                seen = inputs[0].detach()
-                output.register_hook(  # type: ignore[no-untyped-call]
-                    lambda gradient: _accumulate(rows[:, columns], seen, gradient)
-                )
+    def accumulate(name: str, inputs: Tensor, gradient: Tensor) -> None:
+        outer = torch.einsum("bto,bti->boi", gradient.float(), inputs.float())
+        rows[:, slices[name]] += outer.reshape(size, -1)
 
-        return forward_hook
-
-    modules = [
-        (module, slices[canonical_key(f"{name}.weight")])
-        for name, module in resident.model.named_modules()
-        if canonical_key(f"{name}.weight") in slices
-    ]
-    handles = [module.register_forward_hook(watch(columns)) for module, columns in modules]
-    try:
+    with watched(resident, size, accumulate):
         yield rows
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _accumulate(block: Tensor, inputs: Tensor, gradient: Tensor) -> None:
-    if inputs.shape[0] != block.shape[0]:
-        raise EngineRefusal("instance_gradients", "A LoRA layer mixes the instances of a batch.")
-    outer = torch.einsum("b...o,b...i->boi" if inputs.dim() == 2 else "bto,bti->boi", gradient.float(), inputs.float())
-    block += outer.reshape(block.shape)
