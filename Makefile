@@ -8,8 +8,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # What `make bench` is given, for instance BENCH="--out results" for the whole of it.
 BENCH ?= --quick --out .lethe/bench/results
+# What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
+BENCH_GPU ?=
 
-.PHONY: help demo bench up down test test-fast check format openapi readme lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast check format openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -30,6 +32,9 @@ demo: $(INSTALLED) ## Train, forget, hot-swap and compare with retraining, on re
 
 bench: $(INSTALLED) ## Every method's fidelity to retraining against its cost, as one table and one plot
 	$(BIN)/lethe bench $(BENCH)
+
+bench-gpu: $(INSTALLED) ## Time, memory and arithmetic of preparing and answering on a random 8B base; needs a GPU
+	$(BIN)/python -m workers.bench.gpu $(BENCH_GPU)
 
 up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
 	@$(BIN)/lethe up
