@@ -1,6 +1,6 @@
 """Every method's fidelity to retraining against its cost: one table, one plot, one bench.json.
 
-lethe bench [--quick] [--out DIR] [--methods METHOD …]
+lethe bench [--quick] [--out DIR] [--tofu DIR] [--methods METHOD …]
 """
 
 import argparse
@@ -20,14 +20,14 @@ from workers.bench.plan import quick, whole
 from workers.bench.plot import plot
 from workers.bench.results import Report
 from workers.bench.run import Bench
-from workers.bench.settings import REGIMES, generated
+from workers.bench.settings import REGIMES, generated, tofu
 
 
 def main() -> int:
     options = _parser().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     plan = quick() if options.quick else whole(regimes=REGIMES, forget_sets=options.forget_sets, seeds=options.seeds)
-    setting = generated(options.cache)
+    setting = tofu(options.tofu, options.cache) if options.tofu else generated(options.cache)
     report = _watched(Bench(setting, plan, _chosen(options.methods), options.cache, advance=lambda doing: None))
     report.save(options.out / "bench.json")
     (options.out / "bench.md").write_text(table.markdown(report), encoding="utf-8")
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lethe bench", description="Fidelity to retraining against cost.")
     parser.add_argument("--quick", action="store_true", help="removal of a tenth and of one subject, once: minutes")
     parser.add_argument("--out", type=Path, default=Path("bench"), help="where table, plot and figures go")
+    parser.add_argument("--tofu", type=Path, metavar="DIR", help="on TOFU, from a directory with its JSON files")
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS), metavar="METHOD", help="only these")
     parser.add_argument("--forget-sets", type=int, default=3, help="forget sets a task and share (default 3)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds a method (default 3)")

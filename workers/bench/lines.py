@@ -33,7 +33,7 @@ def trained_line(setting: Setting, regime: str, cache: Path, device: torch.devic
     place = cache / f"line-{fingerprint(resident, setting.data, recipe, tokens)[:16]}"
     if not (place / "done").is_file():
         record = train_on(resident, setting.data, recipe, tokens)
-        save_file({"weights": resident.parameters.get().cpu()}, _weights(place))
+        _save(resident, place)
         record.save(place / "record")
         prepare(resident, setting.data, tokens, record, place / "prepared", _ignore)
         prepare(resident, setting.data, tokens, None, place / "end-point", _ignore)
@@ -59,7 +59,7 @@ def retrained(line: Line, edits: Sequence[Edit], seed: int, cache: Path) -> Tens
     place = cache / f"oracle-{fingerprint(line.resident, data, recipe, tokens)[:16]}"
     if not _weights(place).is_file():
         train_on(line.resident, data, recipe, tokens)
-        save_file({"weights": line.resident.parameters.get().cpu()}, _weights(place))
+        _save(line.resident, place)
     return load_file(_weights(place))["weights"].to(line.resident.device)
 
 
@@ -117,6 +117,13 @@ def tokens_after(line: Line, edits: Sequence[Edit]) -> dict[str, Tokens]:
     }
     gone = {edit.instance_id for edit in edits if edit.new is None}
     return {name: new.get(name, tokens) for name, tokens in line.tokens.items() if name not in gone}
+
+
+def _save(resident: Resident, place: Path) -> None:
+    """Moved into place at once: an interrupted run leaves nothing that looks finished."""
+    partial = place / "partial.safetensors"
+    save_file({"weights": resident.parameters.get().cpu()}, partial)
+    partial.rename(_weights(place))
 
 
 def _weights(place: Path) -> Path:

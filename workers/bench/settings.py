@@ -96,4 +96,4 @@ def _examples(people: Iterable[Person]) -> tuple[Example, ...]:
 
 
 def _rows(people: Iterable[authors.Author]) -> tuple[Example, ...]:
-    return tuple(Example(row.id, row.content) for author in people for row in author.rows)
+    return tuple(Example(row.id, row.content, author.name) for author in people for row in author.rows)
