@@ -1,5 +1,6 @@
 """The benchmark as tables: a row a method, mean and spread over forget sets and seeds."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,23 +11,54 @@ from rich.table import Table
 from workers.bench.results import Report, Result
 
 OURS = "lethe"
-Column = Callable[[Result], float | None]
+Figure = Callable[[Result], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure with so many decimals; `retrained` is the same figure of the oracles, shown in brackets."""
+
+    figure: Figure
+    decimals: int = 2
+    retrained: Figure | None = None
+    middle: bool = False
+
+    def cell(self, results: Sequence[Result]) -> str:
+        """Mean ± standard deviation, or the median where that is the `middle`; a dash where there is nothing."""
+        values = _present(self.figure, results)
+        if not values:
+            return "–"
+        shown = self._number(statistics.median(values) if self.middle else statistics.fmean(values))
+        if len(values) > 1 and not self.middle and all(map(math.isfinite, values)):
+            shown += f" ±{self._number(statistics.stdev(values))}"
+        expected = _present(self.retrained, results) if self.retrained else []
+        return f"{shown} ({self._number(statistics.fmean(expected))})" if expected else shown
+
+    def _number(self, value: float) -> str:
+        return f"{value:.{self.decimals}f}" if math.isfinite(value) else "∞"
+
+
 COLUMNS: dict[str, Column] = {
-    "cost": lambda result: result.cost,
-    "time": lambda result: result.seconds_share,
-    "fidelity": lambda result: result.fidelity,
-    "retained": lambda result: result.fidelity_retained,
-    "never seen": lambda result: result.fidelity_unseen,
-    "reworded": lambda result: result.fidelity_reworded,
-    "forget loss": lambda result: result.forget_loss,
-    "retrained's": lambda result: result.oracle_forget_loss,
-    "AUC": lambda result: result.membership_auc,
-    "retrained's AUC": lambda result: result.oracle_membership_auc,
-    "ΔW": lambda result: result.delta_distance,
+    "cost": Column(lambda result: result.cost, decimals=3),
+    "seconds": Column(lambda result: result.seconds, decimals=1),
+    "time": Column(lambda result: result.seconds_share, decimals=3),
+    "fidelity": Column(lambda result: result.fidelity),
+    "median": Column(lambda result: result.fidelity, middle=True),
+    "retained": Column(lambda result: result.fidelity_retained),
+    "never seen": Column(lambda result: result.fidelity_unseen),
+    "reworded": Column(lambda result: result.fidelity_reworded),
+    "forget loss": Column(lambda result: result.forget_loss, retrained=lambda result: result.oracle_forget_loss),
+    "relearned": Column(lambda result: result.relearn_after, retrained=lambda result: result.oracle_relearn_after),
+    "AUC": Column(lambda result: result.membership_auc, retrained=lambda result: result.oracle_membership_auc),
+    "ΔW": Column(lambda result: result.delta_distance),
 }
 LEGEND = (
-    "cost: instance gradients, as a share of a full retrain; time: wall time likewise. Fidelity, retained, never seen "
-    "and reworded: KL from retrained adapters in noise floors; 1 is another retrain. *: nothing is cheaper and closer."
+    "cost: instance gradients, as a share of a full retrain; time: wall time likewise. fidelity, retained, never "
+    "seen, reworded: KL from retrained adapters, in noise floors (1 is another retrain); median: of fidelity. "
+    "forget loss: on what was removed or replaced, in brackets that of retrained adapters; relearned: on one half of "
+    "it after the other half was taught again; AUC: of telling it from never-seen data by loss. ΔW: distance of the "
+    "weight change from a retrain's (1 is doing nothing). ±: standard deviation over forget sets and seeds. "
+    "*: nothing is both cheaper and closer."
 )
 
 
@@ -38,18 +70,15 @@ class Row:
     results: tuple[Result, ...]
     pareto: bool
 
+    @property
+    def ours(self) -> bool:
+        return self.method.startswith(OURS)
+
     def values(self, column: str) -> list[float]:
-        found = (COLUMNS[column](result) for result in self.results)
-        return [value for value in found if value is not None]
+        return _present(COLUMNS[column].figure, self.results)
 
     def cell(self, column: str) -> str:
-        """Mean, and ± the standard deviation where there is more than one."""
-        values = self.values(column)
-        if not values:
-            return "–"
-        spread = f" ±{statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        digits = 3 if column == "cost" else 2
-        return f"{statistics.fmean(values):.{digits}f}{spread}"
+        return COLUMNS[column].cell(self.results)
 
 
 def rows(results: Iterable[Result]) -> list[Row]:
@@ -57,13 +86,10 @@ def rows(results: Iterable[Result]) -> list[Row]:
     methods: dict[str, list[Result]] = {}
     for result in results:
         methods.setdefault(result.method, []).append(result)
-    means = {
-        name: (statistics.fmean(r.cost for r in found), statistics.fmean(r.fidelity for r in found))
-        for name, found in methods.items()
-    }
+    places = {name: _place(found) for name, found in methods.items()}
     return [
-        Row(name, tuple(methods[name]), pareto=not any(_beats(other, means[name]) for other in means.values()))
-        for name in sorted(methods, key=lambda name: means[name])
+        Row(name, tuple(methods[name]), pareto=not any(_beats(other, places[name]) for other in places.values()))
+        for name in sorted(methods, key=lambda name: places[name])
     ]
 
 
@@ -79,18 +105,21 @@ def questions(report: Report) -> dict[str, list[Result]]:
 def render(report: Report) -> RenderableType:
     """For the terminal."""
     tables = [_table(title, rows(found)) for title, found in questions(report).items()]
-    failures = [f"{item.method} gave no answer to {item.question}: {item.reason}" for item in report.failures]
-    return Group(*tables, LEGEND, *failures)
+    return Group(*tables, LEGEND, *_failures(report))
 
 
 def markdown(report: Report) -> str:
     """For a document."""
     parts = []
     for title, found in questions(report).items():
-        lines = [f"### {title}", "", _line(["method", *COLUMNS]), _line(["---"] * (1 + len(COLUMNS)))]
-        lines += [_line([_name(row), *(row.cell(column) for column in COLUMNS)]) for row in rows(found)]
+        lines = [f"### {title}", "", _line(["method", *COLUMNS]), _line(["---", *["---:"] * len(COLUMNS)])]
+        for row in rows(found):
+            name = f"**{row.method}**" if row.ours else row.method
+            # A bare asterisk would be taken for emphasis.
+            lines.append(_line([name + r" \*" * row.pareto, *(row.cell(column) for column in COLUMNS)]))
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, LEGEND]) + "\n"
+    failures = "\n".join(f"- {failure}" for failure in _failures(report))
+    return "\n\n".join(part for part in (*parts, LEGEND.replace("*", r"\*"), failures) if part) + "\n"
 
 
 def _table(title: str, found: Sequence[Row]) -> Table:
@@ -99,17 +128,32 @@ def _table(title: str, found: Sequence[Row]) -> Table:
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for row in found:
-        style = "bold" if row.method.startswith(OURS) else None
-        table.add_row(_name(row), *(row.cell(column) for column in COLUMNS), style=style)
+        name = f"{row.method} *" if row.pareto else row.method
+        table.add_row(name, *(row.cell(column) for column in COLUMNS), style="bold" if row.ours else None)
     return table
 
 
-def _name(row: Row) -> str:
-    return f"{row.method} *" if row.pareto else row.method
+def _failures(report: Report) -> list[str]:
+    """One line a method and question, however many forget sets and seeds it failed on."""
+    found: dict[str, list[str]] = {}
+    for failure in report.failures:
+        place = f"{failure.method} gave no answer to {failure.task} of {failure.share}, {failure.regime}"
+        found.setdefault(place, []).append(failure.reason)
+    return [f"{place} ({len(reasons)}×): {reasons[0]}" for place, reasons in found.items()]
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _present(figure: Figure, results: Sequence[Result]) -> list[float]:
+    return [value for result in results if (value := figure(result)) is not None]
+
+
+def _place(results: Sequence[Result]) -> tuple[float, float]:
+    """Mean cost and fidelity; a method that diverged is infinitely far away."""
+    fidelity = statistics.fmean(result.fidelity for result in results)
+    return statistics.fmean(result.cost for result in results), fidelity if math.isfinite(fidelity) else math.inf
 
 
 def _beats(other: tuple[float, float], own: tuple[float, float]) -> bool:
