@@ -121,7 +121,7 @@ def tokens_after(line: Line, edits: Sequence[Edit]) -> dict[str, Tokens]:
 
 def _save(resident: Resident, place: Path) -> None:
     """Moved into place at once: an interrupted run leaves nothing that looks finished."""
-    partial = place / "partial.safetensors"
+    partial = _weights(place).with_stem("partial")
     save_file({"weights": resident.parameters.get().cpu()}, partial)
     partial.rename(_weights(place))
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from workers.bench.methods.end_point import EndPoint, LiSSA, datainf, gauss_newton_cg, win_u
+from workers.bench.methods.end_point import EndPoint, datainf, gauss_newton_cg, win_u
 from workers.bench.methods.finetune import FineTune
 from workers.bench.methods.lethe import Lethe, LetheStep, lethe_vectors
-from workers.bench.methods.llmeraser import AsWritten, as_released
+from workers.bench.methods.lissa import LiSSA
+from workers.bench.methods.llmeraser import AsReleased, AsWritten
 from workers.bench.methods.method import Method
 from workers.bench.methods.nothing import nothing
 from workers.bench.methods.preference import NPO, PushAway, SimNPO, ascent
@@ -30,8 +31,10 @@ METHODS: Mapping[str, Method] = {
     "npo": PushAway(NPO(), hold=1.0),
     "simnpo": PushAway(SimNPO(), hold=1.0),
     "task-arithmetic": TaskArithmetic(),
-    "llmeraser-released": as_released,
+    "llmeraser-released": AsReleased(),
+    "llmeraser-released-calibrated": AsReleased(calibrated=True),
     "llmeraser-written": AsWritten(),
+    "llmeraser-written-calibrated": AsWritten(calibrated=True),
     "lissa": EndPoint(LiSSA()),
     "lissa-calibrated": EndPoint(LiSSA(), calibrated=True),
     "gauss-newton-cg": EndPoint(gauss_newton_cg),

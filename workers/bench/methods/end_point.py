@@ -42,29 +42,6 @@ def gauss_newton_cg(case: Case, b: Tensor) -> Tensor:
     return cg(_curvature(case), b).x
 
 
-@dataclass(frozen=True, slots=True)
-class LiSSA:
-    """x ← b + (1 − D/σ) x − G_batch x / σ, a Neumann series on mini-batches (arXiv:1602.03943, section 4).
-
-    σ is above the largest eigenvalue of what a batch contributes, so that the series converges.
-    """
-
-    steps: int = 400
-    batch: int = 16
-
-    def __call__(self, case: Case, b: Tensor) -> Tensor:
-        curvature = _curvature(case)
-        rows, damping = curvature.blocks[0].float(), curvature.damping
-        scale = float(rows.square().sum(1).max()) * len(rows) / 4 + float(damping.max())
-        generator = torch.Generator().manual_seed(case.seed)
-        x = b / scale
-        for _ in range(self.steps):
-            batch = rows[torch.randperm(len(rows), generator=generator)[: self.batch]]
-            product = batch.T @ (batch @ x) * (len(rows) / len(batch))
-            x = x + (b - product - damping * x) / scale
-        return x
-
-
 def datainf(case: Case, b: Tensor) -> Tensor:
     """The mean of inverses for the inverse of the mean, by layer (arXiv:2310.00902, equation 5).
 

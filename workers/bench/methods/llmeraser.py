@@ -91,9 +91,6 @@ class AsReleased:
         return weighted_gradient(case.line.resident, tokens, [*old, *new])
 
 
-as_released = AsReleased()
-
-
 def minimise(
     product: Callable[[Tensor], Tensor], b: Tensor, start: Tensor, *, steps: int, rate: float, decay: float
 ) -> Tensor:
