@@ -62,9 +62,8 @@ class Stream:
         self._waiting: list[int] = []
 
     def draw(self, count: int) -> list[Tokens]:
-        """The next instances, never more than there are."""
-        count = min(count, len(self._instances))
-        if len(self._waiting) < count:
+        """The next instances; fewer at the end of an order, so that each comes up once in every one."""
+        if not self._waiting:
             self._waiting = torch.randperm(len(self._instances), generator=self._generator).tolist()
         drawn, self._waiting = self._waiting[:count], self._waiting[count:]
         return [self._instances[index] for index in drawn]

@@ -24,6 +24,13 @@ def forgotten(case: Case, goal: float) -> Callable[[], bool]:
     return lambda: float(adapter_losses(case.line.resident, case.old).mean()) >= goal
 
 
+def learned(case: Case) -> bool:
+    """Whether the resident's present weights know the new contents as well as the anchor knows its training data."""
+    if not case.new:
+        return True
+    return float(adapter_losses(case.line.resident, case.new).mean()) <= case.line.preparation.training_level
+
+
 def along(case: Case, direction: Tensor) -> Tensor:
     """The weights [p] at the longest move along a direction [p] that keeps the forgotten loss at its goal."""
     line = case.line

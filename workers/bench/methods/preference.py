@@ -1,6 +1,6 @@
 """The ascent family: push the forgotten away, hold the retained, and stop at the goal loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,27 +9,31 @@ from torch.nn.functional import logsigmoid
 
 from workers.bench.cases import Case
 from workers.bench.methods.descent import Stream, descend, losses_of
-from workers.bench.methods.goals import forgotten, goal_loss
+from workers.bench.methods.goals import forgotten, goal_loss, learned
 from workers.engine.evaluation import adapter_losses
 from workers.engine.tokens import Tokens
 
-Push = Callable[[Tensor, Tensor], Tensor]
-"""From losses under the present weights and under the anchor, both [b], to what is minimised."""
+Push = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From losses a token under the present weights and under the anchor, and numbers of tokens, all [b], to what is
+minimised."""
 
 
-def ascent(losses: Tensor, reference: Tensor) -> Tensor:
+def ascent(losses: Tensor, reference: Tensor, lengths: Tensor) -> Tensor:
     """Gradient ascent: −ℓ."""
     return -losses.mean()
 
 
 @dataclass(frozen=True, slots=True)
 class NPO:
-    """Negative preference optimisation: −(2/β) E log σ(β (ℓ − ℓ_ref)) (arXiv:2404.05868, equation 3)."""
+    """Negative preference optimisation: −(2/β) E log σ(β (ℓ − ℓ_ref)) (arXiv:2404.05868, equation 3).
+
+    ℓ is of the whole answer, the sum over its tokens.
+    """
 
     beta: float = 0.1
 
-    def __call__(self, losses: Tensor, reference: Tensor) -> Tensor:
-        return -2 / self.beta * logsigmoid(self.beta * (losses - reference)).mean()
+    def __call__(self, losses: Tensor, reference: Tensor, lengths: Tensor) -> Tensor:
+        return -2 / self.beta * logsigmoid(self.beta * lengths * (losses - reference)).mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class SimNPO:
     beta: float = 2.5
     gamma: float = 0.0
 
-    def __call__(self, losses: Tensor, reference: Tensor) -> Tensor:
+    def __call__(self, losses: Tensor, reference: Tensor, lengths: Tensor) -> Tensor:
         return -2 / self.beta * logsigmoid(self.beta * losses - self.gamma).mean()
 
 
@@ -47,8 +51,8 @@ class SimNPO:
 class PushAway:
     """Minimises `push` on the old contents plus the loss on the retained and on new contents.
 
-    `hold` is the weight of the retained: 0 is bare ascent, 1 is GradDiff (arXiv:2203.12817). It ends when the
-    forgotten reach the loss of never-seen data.
+    `hold` is the weight of the retained: 0 is bare ascent, 1 is GradDiff (arXiv:2203.12817). It pushes until the
+    forgotten reach the loss of never-seen data, and ends when the new contents are learnt as well.
     """
 
     push: Push
@@ -62,16 +66,17 @@ class PushAway:
         line.resident.parameters.set(line.anchor)
         reference = dict(zip(case.old, adapter_losses(line.resident, case.old).tolist(), strict=True))
         old, kept, new = (Stream(group, case.seed) for group in (case.old, case.retained, case.new))
+        reached = forgotten(case, goal_loss(case))
+        pushing = True
+
+        def done() -> bool:
+            nonlocal pushing
+            pushing = not reached()
+            return not pushing and learned(case)
 
         def loss(_: int) -> Tensor:
-            pushed = old.draw(self.a_step)
-            losses = losses_of(line.resident, pushed)
-            total = self.push(losses, losses.new_tensor([reference[tokens] for tokens in pushed]))
-            return total + self._held(line_losses(kept), self.hold) + self._held(line_losses(new), 1.0)
-
-        def line_losses(stream: Stream) -> Tensor:
-            drawn: list[Tokens] = stream.draw(self.a_step)
-            return losses_of(line.resident, drawn)
+            total = self._held(case, kept, self.hold) + self._held(case, new, 1.0)
+            return total + self._pushed(case, old.draw(self.a_step), reference) if pushing else total
 
         return descend(
             line.resident,
@@ -79,8 +84,16 @@ class PushAway:
             loss,
             steps=self.max_steps,
             learning_rate=self.rate_share * line.recipe.learning_rate,
-            until=forgotten(case, goal_loss(case)),
+            until=done,
         )
 
-    def _held(self, losses: Tensor, weight: float) -> Tensor:
-        return weight * losses.mean() if len(losses) and weight else torch.zeros((), device=losses.device)
+    def _pushed(self, case: Case, tokens: Sequence[Tokens], reference: Mapping[Tokens, float]) -> Tensor:
+        losses = losses_of(case.line.resident, tokens)
+        lengths = losses.new_tensor([one.label_count for one in tokens])
+        return self.push(losses, losses.new_tensor([reference[one] for one in tokens]), lengths)
+
+    def _held(self, case: Case, stream: Stream, weight: float) -> Tensor:
+        drawn = stream.draw(self.a_step) if weight else []
+        if not drawn:
+            return torch.zeros((), device=case.line.resident.device)
+        return weight * losses_of(case.line.resident, drawn).mean()
