@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -19,8 +20,9 @@ from workers.engine.tokens import Tokens
 class Line:
     """A trained adapter. `tokens` has every training and holdout instance by id; `anchor` is its weights [p].
 
-    `subjects` groups the training instances. `preparation` is what the engine made once for the anchor, and
-    `end_point` what it would have made for the same adapter had it been imported without a record.
+    `place` is where it is kept on disk, with whatever idle workers would have made for it. `subjects` groups
+    the training instances. `preparation` is what the engine made once for the anchor, and `end_point` what it
+    would have made for the same adapter had it been imported without a record.
     """
 
     resident: Resident
@@ -32,6 +34,7 @@ class Line:
     anchor: Tensor
     tokens: Mapping[str, Tokens]
     subjects: Mapping[str, tuple[str, ...]]
+    place: Path
 
     @property
     def training_instances(self) -> int:

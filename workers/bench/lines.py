@@ -48,6 +48,7 @@ def trained_line(setting: Setting, regime: str, cache: Path, device: torch.devic
         anchor=load_file(_weights(place))["weights"].to(resident.device),
         tokens=tokens,
         subjects=setting.subjects,
+        place=place,
     )
 
 

@@ -68,10 +68,13 @@ class ErasureVectors:
         members = torch.tensor([self._rows[self.subjects[name]] for name in ids], device=parts.device)
         return Batch(members, parts, parts * torch.tensor(scales, device=parts.device)[:, None])
 
-    def step(self, batch: Batch, preconditioner: Tensor) -> None:
-        """Carries every δ over one training step with P [p]: two products of all vectors with the batch's rows."""
+    def step(self, batch: Batch, preconditioner: Tensor, *, retention: float = 1.0) -> None:
+        """Carries every δ over one training step with P [p]: two products of all vectors with the batch's rows.
+
+        `retention` is what decoupled weight decay leaves of a weight, and so of a change in it.
+        """
         rows, scaled = batch.rows, batch.rows * preconditioner
-        self.vectors.index_add_(0, batch.members, batch.gradients * preconditioner)
+        self.vectors.mul_(retention).index_add_(0, batch.members, batch.gradients * preconditioner)
         projected = self.vectors @ rows.T
         system = torch.eye(len(rows), device=rows.device) + rows @ scaled.T
         coefficients = torch.linalg.solve(system, projected.T).T.contiguous()

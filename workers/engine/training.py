@@ -145,7 +145,7 @@ def _take_step(
     state.apply(gradient * scale, rate)
     if state.vectors is not None and batch is not None:
         preconditioner = rate * scale / (state.second_moments().sqrt() + recipe.epsilon)
-        state.vectors.step(batch, preconditioner)
+        state.vectors.step(batch, preconditioner, retention=1 - rate * recipe.weight_decay)
     resident.parameters.set(state.flat.detach())
     for name, coefficient in zip(ids, coefficients, strict=True):
         state.coefficients[name] = state.coefficients.get(name, 0.0) + scale * coefficient

@@ -81,7 +81,9 @@ class TestObserving:
 
     def test_rows_estimate_the_curvature_of_a_token_mean(self, resident: Resident, data: TrainingSet) -> None:
         tokens = list(encode_all(resident, data).values())[:2]
-        assert fisher_scales(tokens, [0.5, 0.25]) == [(t.label_count / c) ** 0.5 for t, c in zip(tokens, [0.5, 0.25])]
+        assert fisher_scales(tokens, [0.5, 0.25]) == [
+            (t.label_count / c) ** 0.5 for t, c in zip(tokens, [0.5, 0.25], strict=True)
+        ]
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from workers.bench.methods.ekfac import accurate_retained, ekfac
 from workers.bench.methods.end_point import EndPoint, datainf, gauss_newton_cg, win_u
 from workers.bench.methods.finetune import FineTune
+from workers.bench.methods.kfade import KFade
 from workers.bench.methods.lethe import Lethe, LetheStep, lethe_vectors
+from workers.bench.methods.lethe_out_of_fold import LetheOutOfFold
 from workers.bench.methods.lissa import LiSSA
 from workers.bench.methods.llmeraser import AsReleased, AsWritten
 from workers.bench.methods.method import Method
@@ -41,12 +44,17 @@ METHODS: Mapping[str, Method] = {
     "gauss-newton-cg-calibrated": EndPoint(gauss_newton_cg, calibrated=True),
     "datainf": EndPoint(datainf),
     "datainf-calibrated": EndPoint(datainf, calibrated=True),
+    "ekfac": EndPoint(ekfac),
+    "ekfac-calibrated": EndPoint(ekfac, calibrated=True),
+    "k-fade": KFade(),
     "win-u": EndPoint(win_u),
     "win-u-calibrated": EndPoint(win_u, calibrated=True),
     "sisa": Shards(),
     "lethe": Lethe(),
+    "lethe-out-of-fold": LetheOutOfFold(),
     "lethe-vectors": lethe_vectors,
     "lethe-step": LetheStep(),
     "lethe-imported": Lethe(recorded=False),
+    "lethe-imported-pcg": EndPoint(accurate_retained, calibrated=True),
     "lethe-imported-step": LetheStep(recorded=False),
 }
