@@ -44,13 +44,17 @@ class Box:
         return (self.right - self.left) * (self.top - self.bottom)
 
 
-def attach(axis: Axes, labels: Sequence[Label], size: float = 8.0) -> None:
-    """Writes the labels greedily, the first ones getting the best places. The axis must have its final place."""
+def attach(axis: Axes, labels: Sequence[Label], avoid: Sequence[tuple[float, float]] = (), size: float = 8.0) -> None:
+    """Writes the labels greedily, the first ones getting the best places. The axis must have its final place.
+
+    `avoid` are further places, in data coordinates, that are better left free.
+    """
     pixel = axis.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
     extent = axis.get_window_extent()
     frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
     points = [axis.transData.transform((label.x, label.y)) for label in labels]
     taken = [_around(x, y, 4 * pixel) for x, y in points]
+    taken += [_around(x, y, 2 * pixel) for x, y in map(axis.transData.transform, avoid)]
     for label, at in zip(labels, points, strict=True):
         width, height = _extent(axis, label, size)
         options = [
@@ -121,4 +125,5 @@ def _write(axis: Axes, label: Label, dx: float, dy: float, size: float) -> None:
         color=label.colour,
         arrowprops=line if far else None,
         zorder=5,
+        bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
     )

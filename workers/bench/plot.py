@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,12 +20,12 @@ from workers.bench.table import Row, questions, rows
 OWN, IMPORTED, PEER, FRONT, INK = "#0072B2", "#D55E00", "#8A8F98", "#C9CDD3", "#3C4043"
 NOISE = "#EEF4F0"
 # Methods further off than this many floors would only squeeze the picture; they stand at its upper edge.
-FURTHEST = 4.0
+FURTHEST = 3.5
 # A method that is further than this many floors off on retained data has damaged it, and is drawn hollow.
 DAMAGE = 1.5
 # Costs below this are drawn as nothing.
 CHEAPEST = 1e-4
-FIDELITIES = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4)
+FIDELITIES = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 2.5, 3)
 COLUMNS = 2
 CAPTION = (
     "Points: means over forget sets and seeds; bars: least to greatest. Hollow: retained data are damaged "
@@ -38,7 +39,7 @@ def plot(report: Report, directory: Path) -> None:
     columns = min(COLUMNS, max(1, len(panels)))
     height = max(1, -(-len(panels) // columns))
     figure, axes = plt.subplots(
-        height, columns, figsize=(8.6 * columns, 5.8 * height + 0.5), dpi=140, squeeze=False, facecolor="white"
+        height, columns, figsize=(8.6 * columns, 6.4 * height + 0.5), dpi=140, squeeze=False, facecolor="white"
     )
     shown = [
         (axis, _Panel(axis, title, rows(found)))
@@ -48,23 +49,23 @@ def plot(report: Report, directory: Path) -> None:
         axis.set_visible(False)
     figure.text(
         0.5,
-        0.12 / (5.8 * height + 0.5),
+        0.12 / (6.4 * height + 0.5),
         CAPTION,
         ha="center",
         fontsize=8.5,
         color=INK,
     )
-    figure.tight_layout(pad=1.4, rect=(0, 0.3 / (5.8 * height + 0.5), 1, 1))
+    figure.tight_layout(pad=1.4, rect=(0, 0.3 / (6.4 * height + 0.5), 1, 1))
     # Only now do the axes have the places by which labels can be kept apart.
     for axis, panel in shown:
-        attach(axis, panel.labels)
+        attach(axis, panel.labels, panel.drawn)
     for suffix in ("png", "svg"):
         figure.savefig(directory / f"bench.{suffix}")
     plt.close(figure)
 
 
 class _Panel:
-    """One question: draws everything but the labels, and keeps those."""
+    """One question: draws everything but the labels, and keeps those. `drawn` are places that lines run through."""
 
     def __init__(self, axis: Axes, title: str, found: Sequence[Row]) -> None:
         self.axis = axis
@@ -72,6 +73,7 @@ class _Panel:
         least = min(costs, default=CHEAPEST)
         # No cost has no place on a logarithmic axis: it stands a little to the left of the least one.
         self.zero = 10 ** (math.floor(math.log10(least) * 2) / 2 - 0.5)
+        self.drawn: list[tuple[float, float]] = []
         self.places = {row.method: self._place(row) for row in found}
         self._frame(title)
         self._lines(found)
@@ -83,7 +85,7 @@ class _Panel:
     def _frame(self, title: str) -> None:
         axis, dearest = self.axis, max([1.0, *(x for x, _ in self.places.values())])
         heights = [y for _, y in self.places.values()]
-        low, high = min([0.7, *heights]) / 1.25, max([2.5, *heights]) * 1.18
+        low, high = min([0.9, *heights]) / 1.15, max([2.5, *heights]) * 1.12
         axis.set_xscale("log")
         axis.set_yscale("log")
         # Room on the right for the labels of the dearest methods.
@@ -124,6 +126,7 @@ class _Panel:
         axis.step(*_columns(front), where="post", color=FRONT, linewidth=1.3, zorder=1.5)
         for colour in (OWN, IMPORTED):
             curve = [self.places[row.method] for row in found if row.ours and _ink(row) == colour]
+            self.drawn += [place for ends in pairwise(curve) for place in _between(*ends)]
             axis.plot(*_columns(curve), color=colour, linewidth=1.8, alpha=0.6, zorder=2.5)
 
     def _point(self, row: Row) -> None:
@@ -132,6 +135,7 @@ class _Panel:
         if len(row.results) > 1:
             ys = [_height(value) for value in row.values("fidelity")]
             xs = [max(self.zero, value) for value in row.values("cost")]
+            self.drawn += _between((x, min(ys)), (x, max(ys)))
             self.axis.vlines(x, min(ys), max(ys), color=colour, alpha=0.4, linewidth=1.6, zorder=2)
             self.axis.hlines(y, min(xs), max(xs), color=colour, alpha=0.4, linewidth=1.6, zorder=2)
         whole = statistics.fmean(row.values("retained")) <= DAMAGE
@@ -167,6 +171,14 @@ def _lowest(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not found or place[1] < found[-1][1]:
             found.append(place)
     return found
+
+
+def _between(start: tuple[float, float], end: tuple[float, float], steps: int = 24) -> list[tuple[float, float]]:
+    """Places on the line that a logarithmic plot shows as straight between two."""
+    return [
+        (start[0] * (end[0] / start[0]) ** share, start[1] * (end[1] / start[1]) ** share)
+        for share in (step / steps for step in range(steps + 1))
+    ]
 
 
 def _columns(places: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
