@@ -1,5 +1,6 @@
 """A tiny setting for the benchmark's tests: twelve subjects of three random codes, on a random Llama."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def _quiet_and_single_threaded() -> None:
 
 @pytest.fixture(scope="session")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    examples = make_examples(36, seed=1)
+    examples = tuple(
+        replace(example, subject=f"subject-{index // 3}") for index, example in enumerate(make_examples(36, seed=1))
+    )
     names = [example.id for example in examples]
     return Setting(
         name="tiny",
