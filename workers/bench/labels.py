@@ -54,7 +54,7 @@ def attach(axis: Axes, labels: Sequence[Label], avoid: Sequence[tuple[float, flo
     frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
     points = [axis.transData.transform((label.x, label.y)) for label in labels]
     taken = [_around(x, y, 4 * pixel) for x, y in points]
-    taken += [_around(x, y, 2 * pixel) for x, y in map(axis.transData.transform, avoid)]
+    taken += [_around(x, y, 2 * pixel) for x, y in (axis.transData.transform(avoid) if avoid else ())]
     for label, at in zip(labels, points, strict=True):
         width, height = _extent(axis, label, size)
         options = [
@@ -80,13 +80,13 @@ def _cost(option: tuple[float, float, Box], taken: Sequence[Box], frame: Box) ->
 
 
 def _extent(axis: Axes, label: Label, size: float) -> tuple[float, float]:
-    """Width and height of the label's text in pixels."""
+    """Width and height of the label's text in pixels, with room for a space after it."""
     text = axis.text(0, 0, label.text, fontsize=size, fontweight=_weight(label))
     canvas = axis.get_figure(root=True).canvas  # type: ignore[union-attr]
     assert isinstance(canvas, FigureCanvasAgg)
     found = text.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
     text.remove()
-    return found.width + 2, found.height
+    return found.width + 8, found.height
 
 
 def _beside(x: float, y: float, dx: float, dy: float, width: float, height: float) -> Box:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib as mpl
 
@@ -47,15 +48,10 @@ def plot(report: Report, directory: Path) -> None:
     ]
     for axis in list(axes.flat)[len(panels) :]:
         axis.set_visible(False)
-    figure.text(
-        0.5,
-        0.12 / (6.4 * height + 0.5),
-        CAPTION,
-        ha="center",
-        fontsize=8.5,
-        color=INK,
-    )
-    figure.tight_layout(pad=1.4, rect=(0, 0.3 / (6.4 * height + 0.5), 1, 1))
+    caption = wrap(CAPTION, 115 * columns)
+    inch = 1 / figure.get_figheight()
+    figure.text(0.5, 0.12 * inch, "\n".join(caption), ha="center", fontsize=8.5, color=INK)
+    figure.tight_layout(pad=1.4, rect=(0, (0.15 + 0.15 * len(caption)) * inch, 1, 1))
     # Only now do the axes have the places by which labels can be kept apart.
     for axis, panel in shown:
         attach(axis, panel.labels, panel.drawn)
@@ -135,7 +131,7 @@ class _Panel:
         if len(row.results) > 1:
             ys = [_height(value) for value in row.values("fidelity")]
             xs = [max(self.zero, value) for value in row.values("cost")]
-            self.drawn += _between((x, min(ys)), (x, max(ys)))
+            self.drawn += _between((x, min(ys)), (x, max(ys)), steps=6)
             self.axis.vlines(x, min(ys), max(ys), color=colour, alpha=0.4, linewidth=1.6, zorder=2)
             self.axis.hlines(y, min(xs), max(xs), color=colour, alpha=0.4, linewidth=1.6, zorder=2)
         whole = statistics.fmean(row.values("retained")) <= DAMAGE
