@@ -21,11 +21,10 @@ from workers.engine.top_predictions import TopPredictions, joined
 
 # Instances of each kind in a step; fewer where there are fewer.
 FORGOTTEN_A_STEP, TAUGHT_A_STEP, RETAINED_A_STEP = 36, 18, 16
-# How much the retained weigh against one forgotten mean. New contents pull harder at what they have in common
-# with retained ones than forgetting does.
-RETAINED_WEIGHT, RETAINED_WEIGHT_TAUGHT = 2.0, 6.0
+# How much the retained weigh against one forgotten mean.
+RETAINED_WEIGHT = 6.0
 # The steps start at this share of the training run's peak learning rate.
-LEARNING_RATE_SHARE = 0.4
+LEARNING_RATE_SHARE = 0.2
 
 Loss: TypeAlias = Callable[[slice], Tensor]
 """The weighted loss of some of a group's drawn instances, with its graph."""
@@ -115,14 +114,17 @@ class _Stream:
 
 
 def _gradient(resident: Resident, lesson: Lesson, drawn: Sequence[list[int]], weights: Tensor) -> Tensor:
-    """The gradient [p] of KL(target ‖ ·) on the forgotten + loss above the level of the taught + 2 to 6 times
+    """The gradient [p] of KL(target ‖ ·) on the forgotten + loss above the level of the taught + 6 times
     KL(anchor ‖ ·) on the retained, each a mean over the instances drawn."""
     forgotten, taught, retained = drawn
-    hold = RETAINED_WEIGHT_TAUGHT if taught else RETAINED_WEIGHT
+    held = RETAINED_WEIGHT / max(1, len(retained))
     parts: list[tuple[int, Loss]] = [
         (len(forgotten), lambda part: _towards_targets(resident, lesson, forgotten[part], weights) / len(forgotten)),
         (len(taught), lambda part: _towards_labels(resident, lesson, taught[part], weights) / len(taught)),
-        (len(retained), lambda part: hold * _as_it_was(resident, lesson, retained[part], weights) / len(retained)),
+        (
+            len(retained),
+            lambda part: RETAINED_WEIGHT * _as_it_was(resident, lesson, retained[part], weights) / len(retained),
+        ),
     ]
 
     def accumulate(size: int) -> Tensor:

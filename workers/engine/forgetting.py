@@ -84,6 +84,11 @@ class Forgetting:
         amplitude = self._reach(resident, self.anchor, START_SHARE) if self.removed else START_SHARE * self.calibrated
         return self._within_budget(resident, self.anchor, amplitude)
 
+    def starts_within_budget(self, resident: Resident) -> bool:
+        """Whether the step goes half the way without disturbing what stays by more than the KL budget."""
+        amplitude = self._reach(resident, self.anchor, START_SHARE)
+        return self._within_budget(resident, self.anchor, amplitude) == amplitude
+
     def settle(self, resident: Resident, weights: Tensor) -> float:
         """The further amplitude from polished weights [p] that reaches the end of the way, within the KL budget."""
         if not self.removed:

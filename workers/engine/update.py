@@ -89,13 +89,19 @@ def answer(
     solver = SOLVERS["woodbury"]
     with stages(Stage.gradients):
         request = read_request(resident, anchor, record, edits)
+        measured = request.measured.retained[:TRUST_SAMPLE]
+        removed = request.removed[:: len(request.removed) // TRUST_SAMPLE + 1]
         recalled = recall(preparation, record, request)
+        if recalled.subjects:
+            trial = Forgetting.plan(resident, preparation, removed, measured, start, recalled.delta.to(start))
+            # Many vectors together leave the region they were linearised in; a solve against all data does better.
+            if not trial.starts_within_budget(resident):
+                recalled = Recalled.nothing(request)
+            resident.parameters.set(start)
         system = linearise(resident, preparation.trajectory, request, recalled.rest)
     with stages(Stage.solving):
         step = system.solve(preparation, solver) if system else Step(torch.zeros_like(start), 0.0)
         step = replace(step, delta=step.delta + recalled.delta.to(start))
-        measured = request.measured.retained[:TRUST_SAMPLE]
-        removed = request.removed[:: len(request.removed) // TRUST_SAMPLE + 1]
         forgetting = Forgetting.plan(resident, preparation, removed, measured, start, step.delta)
         amplitude = forgetting.start(resident)
         taught = teach(
@@ -153,17 +159,21 @@ class Recalled:
     subjects: int
     rest: list[Change]
 
+    @classmethod
+    def nothing(cls, request: Request) -> "Recalled":
+        return cls(torch.zeros(()), 0, request.forgetting)
+
 
 def recall(preparation: Preparation, record: TrainingRecord | None, request: Request) -> Recalled:
     """Sums erasure vectors, in units of the calibrated amplitude of a solved step, so that both add up."""
     amplitude = preparation.calibration.vectors_amplitude
     if record is None or record.vectors is None or amplitude is None:
-        return Recalled(torch.zeros(()), 0, request.forgetting)
+        return Recalled.nothing(request)
     vectors = record.vectors
     removed = [change.instance_id for change in request.changes if change.new is None]
     whole = vectors.covering(removed)
     if not whole:
-        return Recalled(torch.zeros(()), 0, request.forgetting)
+        return Recalled.nothing(request)
     rest = [change for change in request.forgetting if vectors.subjects.get(change.instance_id) not in whole]
     return Recalled(amplitude / preparation.calibration.amplitude * vectors.total(whole), len(whole), rest)
 

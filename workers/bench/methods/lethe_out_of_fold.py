@@ -1,5 +1,7 @@
-"""Lethe's out-of-fold grade: erasure vectors, then a few steps towards what adapters that never saw the forgotten
-predict. Those adapters are trained when workers are idle, so their cost is not a request's."""
+"""Lethe's out-of-fold grade: steps towards what adapters that never saw the forgotten predict.
+
+Those adapters are trained when workers are idle, so their cost is not a request's.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,6 @@ from torch import Tensor
 
 from workers.bench.cases import Case, Line
 from workers.bench.cost import offline
-from workers.bench.methods.lethe import lethe_vectors
 from workers.engine.distil import LEARNING_RATE_SHARE, Lesson, distil
 from workers.engine.out_of_fold import OutOfFold, missing_folds, train_fold
 from workers.engine.training import fingerprint
@@ -15,9 +16,9 @@ from workers.engine.training import fingerprint
 
 @dataclass(frozen=True, slots=True)
 class LetheOutOfFold:
-    """`steps` of distillation from the vectors' start, to the geometric mean over partitions of so many folds."""
+    """`steps` of distillation from the anchor, to the geometric mean over partitions of so many folds."""
 
-    steps: int = 6
+    steps: int = 20
     partitions: tuple[int, ...] = (10,)
 
     def __call__(self, case: Case) -> Tensor:
@@ -36,8 +37,8 @@ class LetheOutOfFold:
         return distil(
             line.resident,
             lesson,
-            start=lethe_vectors(case),
-            second_moments=line.record.second_moments,
+            start=line.anchor,
+            second_moments=None,
             steps=self.steps,
             learning_rate=LEARNING_RATE_SHARE * line.recipe.learning_rate,
             seed=case.seed,
