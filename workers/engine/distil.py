@@ -121,10 +121,7 @@ def _gradient(resident: Resident, lesson: Lesson, drawn: Sequence[list[int]], we
     parts: list[tuple[int, Loss]] = [
         (len(forgotten), lambda part: _towards_targets(resident, lesson, forgotten[part], weights) / len(forgotten)),
         (len(taught), lambda part: _towards_labels(resident, lesson, taught[part], weights) / len(taught)),
-        (
-            len(retained),
-            lambda part: RETAINED_WEIGHT * _as_it_was(resident, lesson, retained[part], weights) / len(retained),
-        ),
+        (len(retained), lambda part: held * _as_it_was(resident, lesson, retained[part], weights)),
     ]
 
     def accumulate(size: int) -> Tensor:
