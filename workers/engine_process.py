@@ -11,6 +11,7 @@ from service.domain.engine import (
     AnchorResult,
     EngineFailure,
     FailureClass,
+    FoldResult,
     InfluenceResult,
     Job,
     Progress,
@@ -118,7 +119,7 @@ class EngineProcess:
                 message = channel.receive()
                 if isinstance(message, Progress):
                     on_progress(message)
-                elif isinstance(message, AnchorResult | InfluenceResult | Yielded | EngineFailure):
+                elif isinstance(message, AnchorResult | InfluenceResult | FoldResult | Yielded | EngineFailure):
                     return message
             watch()
             if time.monotonic() > deadline:

@@ -14,24 +14,28 @@ from service.domain.engine import (
     AnchorResult,
     EngineFailure,
     FailureClass,
+    FoldResult,
     ImportJob,
     InfluenceJob,
     InfluenceResult,
     Job,
+    OutOfFoldJob,
     Progress,
+    Result,
     TrainJob,
     Yielded,
 )
 from service.domain.errors import Fenced
-from service.domain.runs import RunKind
+from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
 from service.flows.assemble import assemble, tail_edits
 from service.flows.claim import Claim, claim
 from service.flows.fail import fail, hand_back
 from service.flows.fence import fenced_run
+from service.flows.leave_out import must_make_room, publish_fold
 from service.flows.progress import report_progress
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
-from service.flows.staged import StagedAnchor, StagedAnswer, StoredTree
+from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -102,6 +106,10 @@ class Supervisor:
             self._fail(claimed, result)
         elif isinstance(result, Yielded):
             self._keep_checkpoint(claimed, staging)
+        elif isinstance(result, FoldResult):
+            fold = StagedFold(result, self._put(staging / "fold", f"{_prefix(claimed)}/fold"))
+            with self._store.write() as unit:
+                publish_fold(unit, claimed, fold)
         elif isinstance(result, InfluenceResult):
             assert isinstance(job, InfluenceJob), "updates come from influence jobs"
             answer = self._stage_answer(claimed, job, result, frozen)
@@ -115,9 +123,7 @@ class Supervisor:
             assert isinstance(job, TrainJob | ImportJob), "anchors come from training or import"
             self._publish_rebuild(claimed, job, result, lease)
 
-    def _compute(
-        self, claimed: Claim, job: Job, lease: Lease
-    ) -> AnchorResult | InfluenceResult | Yielded | EngineFailure:
+    def _compute(self, claimed: Claim, job: Job, lease: Lease) -> Result:
         meter = ProgressMeter()
 
         def on_progress(progress: Progress) -> None:
@@ -135,16 +141,17 @@ class Supervisor:
             job,
             on_progress=on_progress,
             watch=watch,
-            wants_yield=lambda: isinstance(job, TrainJob) and self._answer_waits(claimed),
+            wants_yield=lambda: isinstance(job, TrainJob | OutOfFoldJob) and self._must_make_room(claimed),
             deadline_s=self._settings.run_deadline_s,
         )
 
-    def _answer_waits(self, claimed: Claim) -> bool:
-        """Rebuilds make room for quick updates; first trainings have nothing to answer from."""
-        if claimed.kind is not RunKind.rebuild:
-            return False
+    def _must_make_room(self, claimed: Claim) -> bool:
+        """Folds make room for everything, rebuilds for quick updates; first trainings have nothing to answer from."""
+        pool = self._settings.worker_pool
         with self._store.read() as unit:
-            return unit.runs.answers_waiting(self._settings.worker_pool)
+            if claimed.kind is RunKind.out_of_fold:
+                return must_make_room(unit, claimed, pool)
+            return claimed.kind is RunKind.rebuild and unit.runs.any_in_pool(pool, (Lane.answer,), RunState.queued)
 
     def _publish_rebuild(self, claimed: Claim, job: TrainJob | ImportJob, result: AnchorResult, lease: Lease) -> None:
         """Publish the new anchor; as long as requests were answered meanwhile, solve them on it first."""
@@ -202,12 +209,14 @@ class Supervisor:
         return StoredTree(prefix, self._blobs.put_tree(directory, prefix))
 
     def _keep_checkpoint(self, claimed: Claim, staging: Path) -> None:
-        """A rebuild made room: store where it goes on, and queue it behind the answers."""
+        """A rebuild or a fold made room: store where it goes on, and queue it behind what waits."""
         tree = self._put(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
         with self._store.write() as unit:
             run = fenced_run(unit, claimed.run_id, claimed.fence)
-            run.checkpoint = tree.prefix
+            previous, run.checkpoint = run.checkpoint, tree.prefix
             hand_back(unit, run, reason="yielded", counts=False)
+        if previous is not None:
+            self._blobs.delete_tree(previous)
 
     def _hand_back(self, claimed: Claim, *, reason: str) -> None:
         with self._store.write() as unit:
@@ -217,7 +226,7 @@ class Supervisor:
         with self._store.write() as unit:
             fail(unit, claimed, failure)
 
-    def _discard(self, claimed: Claim, result: AnchorResult | InfluenceResult | Yielded | EngineFailure) -> None:
+    def _discard(self, claimed: Claim, result: Result) -> None:
         """The tail could not be solved on the new anchor: the rebuild is lost, the old anchor stays."""
         failure = EngineFailure(FailureClass.transient, "tail-unsolved", "The ledger's tail failed on the new anchor.")
         self._fail(claimed, result if isinstance(result, EngineFailure) else failure)

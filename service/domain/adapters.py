@@ -60,6 +60,11 @@ class Policy(_Frozen):
     require_approval: bool = False
     max_share: Share = Field(default=0.25, description="Above this share a request needs approval.")
     influence_share: Share = Field(default=0.10, description="Above this share a request is rebuilt.")
+    out_of_fold: bool = Field(
+        default=False,
+        description="Train leave-group-out adapters while workers are idle, about fifteen times a training run, "
+        "for updates closer to a retrain.",
+    )
 
 
 class LoraSpec(_Frozen):

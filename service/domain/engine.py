@@ -7,7 +7,8 @@ Files the engine writes below `out`:
 
     adapter/            the new version: adapter_model.safetensors, adapter_config.json
     anchor/             only for jobs that make an anchor: the training record, checkpoints and curvature
-    checkpoint/         only for a yielded rebuild: where it goes on
+    fold/               only for jobs that train a fold: what its adapter predicts for the instances left out
+    checkpoint/         only for what yielded: where it goes on
 """
 
 from collections.abc import Mapping
@@ -61,6 +62,7 @@ class Anchor:
     """A version that was really trained, with what the engine prepared for it.
 
     `key` identifies it for residency: the child keeps an anchor's tensors between jobs under this key.
+    `out_of_fold` are directories with the predictions of finished folds.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Anchor:
     recipe: Recipe | None
     adapter: Path
     artefacts: Path
+    out_of_fold: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,16 @@ class InfluenceJob:
     out: Path
 
 
-Job: TypeAlias = TrainJob | ImportJob | InfluenceJob
+@dataclass(frozen=True, slots=True)
+class OutOfFoldJob:
+    """Train an adapter without the first fold that is missing, and keep what it predicts for that fold."""
+
+    anchor: Anchor
+    out: Path
+    resume: Path | None = None
+
+
+Job: TypeAlias = TrainJob | ImportJob | InfluenceJob | OutOfFoldJob
 
 
 class Stage(StrEnum):
@@ -151,6 +163,17 @@ class Capability:
     reason: str | None = None
 
 
+OUT_OF_FOLD = "out-of-fold"
+
+
+def out_of_fold_capability(done: int, total: int) -> Capability:
+    """Whether updates can be drawn to out-of-fold predictions: once all folds are done."""
+    if done >= total:
+        return Capability(OUT_OF_FOLD, True)
+    wish = "idle workers train them if the policy's out_of_fold says so."
+    return Capability(OUT_OF_FOLD, False, f"{done} of {total} folds are done; {wish}")
+
+
 @dataclass(frozen=True, slots=True)
 class AnchorResult:
     """A trained or imported anchor. `seconds` per stage; `train_seconds` feeds the rebuild estimate."""
@@ -181,8 +204,18 @@ class InfluenceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldResult:
+    """A finished fold's name, and how many are still to be trained. `seconds` per stage."""
+
+    fold: str
+    remaining: int
+    seconds: Mapping[str, float]
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Yielded:
-    """A training job stopped at a checkpoint so that an influence run can have the device."""
+    """A training job stopped at a checkpoint so that another run can have the device."""
 
     step: int
 
@@ -205,4 +238,4 @@ class EngineFailure:
     detail: str
 
 
-Result: TypeAlias = AnchorResult | InfluenceResult | Yielded | EngineFailure
+Result: TypeAlias = AnchorResult | InfluenceResult | FoldResult | Yielded | EngineFailure

@@ -1,5 +1,6 @@
 """Runs: what kinds of work there are and which lane each takes."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -9,17 +10,23 @@ class RunKind(StrEnum):
     influence = "influence"
     rebuild = "rebuild"
     collapse = "collapse"
+    out_of_fold = "out_of_fold"
 
 
 class Lane(StrEnum):
     """`answer`: quick updates from the anchor. `compact`: everything that makes a new anchor.
+    `idle`: what prepares an anchor further while its pool has nothing else to do.
 
     The lanes of a line are independent, so requests are answered while a rebuild is under way.
     """
 
     answer = "answer"
     compact = "compact"
+    idle = "idle"
 
 
 def lane_of(kind: RunKind) -> Lane:
-    return Lane.answer if kind is RunKind.influence else Lane.compact
+    return _OTHER_LANES.get(kind, Lane.compact)
+
+
+_OTHER_LANES: Mapping[RunKind, Lane] = {RunKind.influence: Lane.answer, RunKind.out_of_fold: Lane.idle}

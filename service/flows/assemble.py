@@ -4,7 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.domain.adapters import Recipe, TrainingFormat
-from service.domain.engine import Anchor, Base, Example, ImportJob, InfluenceJob, Job, TrainingSet, TrainJob
+from service.domain.engine import (
+    Anchor,
+    Base,
+    Example,
+    ImportJob,
+    InfluenceJob,
+    Job,
+    OutOfFoldJob,
+    TrainingSet,
+    TrainJob,
+)
 from service.domain.instances import Content
 from service.domain.ledger import Edit, canonical
 from service.domain.runs import RunKind
@@ -21,12 +31,14 @@ Materialise = Callable[[str], Path]
 
 def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise, out: Path) -> Job:
     """The job of a claimed run. It holds plain text: it stays in memory and never enters a queue."""
-    line = unit.lines.get(claim.line_id)
+    line, run = unit.lines.get(claim.line_id), unit.runs.get(claim.run_id)
+    assert run is not None, "claims refer to existing runs"
     if claim.kind in (RunKind.train, RunKind.import_):
-        run = unit.runs.get(claim.run_id)
-        assert run is not None, "claims refer to existing runs"
         return _first_anchor(unit, vault, line, unit.versions.get(str(run.version_id)), materialise, out)
     anchor = unit.versions.get(str(claim.anchor_id))
+    resume = None if run.checkpoint is None else materialise(run.checkpoint)
+    if claim.kind is RunKind.out_of_fold:
+        return OutOfFoldJob(load_anchor(unit, vault, line, anchor, materialise), out, resume)
     edits = run_edits(unit, vault, claim)
     if claim.kind is RunKind.influence:
         return InfluenceJob(
@@ -46,14 +58,7 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             out=out,
             trusted=True,
         )
-    run = unit.runs.get(claim.run_id)
-    assert run is not None, "claims refer to existing runs"
-    return TrainJob(
-        data=data,
-        recipe=Recipe.model_validate(anchor.recipe),
-        out=out,
-        resume=None if run.checkpoint is None else materialise(run.checkpoint),
-    )
+    return TrainJob(data=data, recipe=Recipe.model_validate(anchor.recipe), out=out, resume=resume)
 
 
 def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
@@ -95,6 +100,7 @@ def load_anchor(unit: Unit, vault: Vault, line: Line, anchor: Version, materiali
         recipe=None if anchor.recipe is None else Recipe.model_validate(anchor.recipe),
         adapter=materialise(str(anchor.blob_prefix)),
         artefacts=materialise(str(anchor.artefacts_prefix)),
+        out_of_fold=tuple(materialise(fold["prefix"]) for fold in anchor.out_of_fold or ()),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from service.domain.runs import RunKind, lane_of
 from service.domain.states import RunState, TargetState
+from service.flows.idle import is_idle, wants_folds
 from service.flows.progress import move_targets
 from service.flows.retire import retire_emptied
 from service.flows.training_data import edited, present, source_version
@@ -34,7 +35,7 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
     if run is None or run.state is not RunState.queued:
         return None
     line = unit.lines.lock(run.line_id)
-    if unit.runs.running(line.id, run.lane) is not None or not _is_ready(line, run.kind):
+    if unit.runs.running(line.id, run.lane) is not None or not _is_ready(unit, line, run):
         return None
     resumed = run.checkpoint is not None
     members = unit.targets.of_run(run.id) if resumed else _members(unit, line, run.kind)
@@ -59,14 +60,16 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
     return Claim(run.id, line.id, run.kind, run.fence, run.attempt, line.anchor_id)
 
 
-def _is_ready(line: Line, kind: RunKind) -> bool:
-    """Updates and rebuilds need an anchor; training makes the first one."""
-    return kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
+def _is_ready(unit: Unit, line: Line, run: Run) -> bool:
+    """Updates and rebuilds need an anchor, folds an idle pool too; training makes the first anchor."""
+    if run.kind is RunKind.out_of_fold:
+        return wants_folds(unit, line) and is_idle(unit, run.pool)
+    return run.kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
 
 
 def _members(unit: Unit, line: Line, kind: RunKind) -> Sequence[Target]:
     """The waiting targets this run takes: all of the oldest one's batch."""
-    if kind in (RunKind.train, RunKind.import_, RunKind.collapse):
+    if kind not in (RunKind.influence, RunKind.rebuild):
         return []
     waiting = unit.targets.waiting(line.id, rebuild=kind is RunKind.rebuild)
     return [target for target in waiting if target.batch == waiting[0].batch]
@@ -89,8 +92,8 @@ def waiting_for(unit: Unit, run: Run, pools: set[str]) -> str | None:
     line = unit.lines.get(run.line_id)
     if run.pool not in pools:
         return f"worker in pool {run.pool}"
-    if not _is_ready(line, run.kind):
-        return "anchor"
+    if not _is_ready(unit, line, run):
+        return "idle workers" if run.kind is RunKind.out_of_fold else "anchor"
     if unit.runs.running(line.id, lane_of(run.kind)) is not None:
         return "running run"
     return None

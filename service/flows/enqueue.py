@@ -2,6 +2,7 @@
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane, RunKind
+from service.flows.idle import is_due
 from service.store.database import Unit
 from service.store.tables import Line, Target
 
@@ -14,12 +15,12 @@ def enqueue_target(unit: Unit, target: Target) -> None:
 
 
 def wake(unit: Unit, line: Line) -> None:
-    """A lane became free: queue what came in meanwhile, and hint again at what is queued."""
+    """A lane became free: queue what came in meanwhile, and hint again at what may start."""
     unit.session.flush()
     for wants_rebuild in (False, True):
         for target in unit.targets.waiting(line.id, rebuild=wants_rebuild)[:1]:
             enqueue_target(unit, target)
     for lane in Lane:
         queued = unit.runs.queued(line.id, lane)
-        if queued is not None:
+        if queued is not None and is_due(unit, queued):
             unit.runs.hint(queued.id, queued.pool, unit.now)

@@ -5,20 +5,20 @@ not at all. A stale worker gets `Fenced` and changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from service.domain.adapters import ClaimLevel, reaches
 from service.domain.errors import Fenced
 from service.domain.runs import RunKind
-from service.domain.states import RunState, TargetState, VersionState
+from service.domain.states import TargetState, VersionState
 from service.flows.append import append_members
 from service.flows.certify import certify
 from service.flows.claim import Claim
-from service.flows.enqueue import wake
 from service.flows.erase import erased_by
 from service.flows.fail import escalate
 from service.flows.fence import fenced_run
+from service.flows.finish import finish
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
@@ -48,19 +48,16 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
         store_adapter(version, staged.adapter)
         version.artefacts_prefix = staged.artefacts.prefix
         reject(unit, line, version, code="erased-meanwhile", detail="Data of this training set were erased meanwhile.")
-        _finish(unit, line, run, {})
+        finish(unit, line, run, {})
         return
     _become_anchor(unit, line, version, staged)
     store_adapter(version, staged.adapter)
-    version.capabilities = [
-        {"name": c.name, "supported": c.supported, "reason": c.reason} for c in staged.result.capabilities
-    ]
     line.base_digest = line.base_digest or staged.result.base_digest
     unit.ledger.bake(line.id, [e.id for e in unit.ledger.of_line(line.id) if e.baked_id is None], version.id)
     put_into_service(unit, line, version, actor=str(run.worker))
     _upgrade(unit, vault, line, run, version, [], exact=True)
     line.rebuild_due_at = None
-    _finish(unit, line, run, staged.result.seconds)
+    finish(unit, line, run, staged.result.seconds)
 
 
 def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer) -> None:
@@ -77,7 +74,7 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
     members = unit.targets.of_run(run.id)
     if staged.result.passed is False:
         escalate(unit, line, run, members, staged)
-        _finish(unit, line, run, staged.result.seconds)
+        finish(unit, line, run, staged.result.seconds)
         return
     anchor = unit.versions.get(staged.anchor_id)
     version = _answer_version(unit, line, anchor, run, staged)
@@ -85,7 +82,7 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
     put_into_service(unit, line, version, actor=str(run.worker))
     _conclude(unit, vault, line, run, version, members, entries)
     _schedule_rebuild(unit, line, anchor)
-    _finish(unit, line, run, staged.result.seconds)
+    finish(unit, line, run, staged.result.seconds)
 
 
 def publish_rebuild(
@@ -124,7 +121,7 @@ def publish_rebuild(
     line.rebuild_due_at = None
     if answer is not None:
         _schedule_rebuild(unit, line, anchor)
-    _finish(unit, line, run, staged.result.seconds)
+    finish(unit, line, run, staged.result.seconds)
     return None
 
 
@@ -136,6 +133,7 @@ def _has_open_targets(unit: Unit, line: Line) -> bool:
 def _become_anchor(unit: Unit, line: Line, version: Version, staged: StagedAnchor) -> None:
     version.artefacts_prefix, version.artefacts = staged.artefacts.prefix, dict(staged.artefacts.files)
     version.measurements = anchor_measurements(staged.result)
+    version.capabilities = [asdict(capability) for capability in staged.result.capabilities]
     previous = unit.versions.find(line.anchor_id)
     version.anchor_id, line.anchor_id = version.id, version.id
     if previous is not None and previous.state is VersionState.quarantined:
@@ -215,11 +213,3 @@ def _schedule_rebuild(unit: Unit, line: Line, anchor: Version) -> None:
     shred_by = min((unit.targets.get(target_id).shred_by for target_id in tail), default=None)
     wanted = min(filter(None, (line.rebuild_due_at, due, shred_by)))
     line.rebuild_due_at = wanted if can_rebuild(anchor) else shred_by
-
-
-def _finish(unit: Unit, line: Line, run: Run, seconds: object) -> None:
-    run.state, run.finished_at, run.lease_until = RunState.succeeded, unit.now, None
-    run.seconds = dict(seconds) if isinstance(seconds, dict) else {}
-    run.stage, run.progress, run.failure = None, 1.0, None
-    unit.emit("run.succeeded", adapter=line.name, run_id=run.id, kind=run.kind)
-    wake(unit, line)

@@ -9,6 +9,8 @@ from service.flows.claim import MAX_ATTEMPTS
 from service.flows.compact import compact_due
 from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
+from service.flows.idle import is_due
+from service.flows.leave_out import queue_idle
 from service.flows.sweep import sweep
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
@@ -28,6 +30,7 @@ class Repairs:
     missing_runs: int
     withdrawn: int
     compacted: int
+    idle: int
     deleted_trees: int
 
 
@@ -35,7 +38,7 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
     """One pass. Each repair is its own transaction, so one broken line cannot hold up the others."""
     with store.read() as unit:
         expired = [run.id for run in unit.runs.expired(unit.now)]
-        unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s)]
+        unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s) if is_due(unit, run)]
     for run_id in expired:
         with store.write() as unit:
             _take_back(unit, run_id)
@@ -49,7 +52,9 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         withdrawn = withdraw_due(unit)
         compacted = compact_due(unit)
         unit.access.forget_responses(unit.now - KEEP_RESPONSES)
-    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, sweep(store, blobs))
+    with store.write() as unit:
+        idle = queue_idle(unit)
+    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, idle, sweep(store, blobs))
 
 
 def _take_back(unit: Unit, run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from service.domain.engine import AnchorResult, InfluenceResult
+from service.domain.engine import AnchorResult, FoldResult, InfluenceResult
 from service.store.digests import Manifest
 
 
@@ -31,6 +31,14 @@ class StagedAnswer:
     adapter: StoredTree
     anchor_id: str
     solved_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFold:
+    """A finished fold: what its adapter predicts for the instances left out."""
+
+    result: FoldResult
+    files: StoredTree
 
 
 def anchor_measurements(result: AnchorResult) -> dict[str, object]:

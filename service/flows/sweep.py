@@ -33,7 +33,7 @@ def sweep(store: Store, blobs: Blobs) -> int:
     for item in waste:
         blobs.delete_tree(item.prefix)
         with store.write() as unit:
-            _forget(unit.versions.get(item.version_id), item.reference)
+            _forget(unit.versions.get(item.version_id), item)
     for run_id, fence in runs:
         _sweep_run(store, blobs, run_id, fence)
     blobs.sweep()
@@ -47,6 +47,10 @@ def _waste(unit: Unit) -> Iterator[Waste]:
             continue
         if version.blob_prefix and version.state in (VersionState.withdrawn, VersionState.rejected):
             yield Waste(version.blob_prefix, version.id, "blob_prefix")
+        # Before the artefacts: as long as a version has those, the next pass looks at it again.
+        for fold in version.out_of_fold or ():
+            if version.id not in anchors:
+                yield Waste(fold["prefix"], version.id, "out_of_fold")
         if version.artefacts_prefix and version.id not in anchors:
             yield Waste(version.artefacts_prefix, version.id, "artefacts_prefix")
         for upload in _UPLOADS:
@@ -54,11 +58,13 @@ def _waste(unit: Unit) -> Iterator[Waste]:
                 yield Waste(version.source[upload], version.id, upload)
 
 
-def _forget(version: Version, reference: str) -> None:
-    if reference in _UPLOADS:
-        version.source = {**version.source, reference: None}
+def _forget(version: Version, item: Waste) -> None:
+    if item.reference in _UPLOADS:
+        version.source = {**version.source, item.reference: None}
+    elif item.reference == "out_of_fold":
+        version.out_of_fold = [fold for fold in version.out_of_fold or () if fold["prefix"] != item.prefix]
     else:
-        setattr(version, reference, None)
+        setattr(version, item.reference, None)
 
 
 def _sweep_run(store: Store, blobs: Blobs, run_id: str, fence: int) -> None:

@@ -3,6 +3,7 @@
 out/adapter/          the new version
 out/anchor/record/    the training record, where there is one
 out/anchor/…          what `preparation` stores
+out/fold/             what a fold's adapter predicts
 out/checkpoint/       a training run that yielded
 """
 
@@ -19,32 +20,37 @@ from service.domain.engine import (
     Anchor,
     AnchorResult,
     Base,
+    FoldResult,
     ImportJob,
     InfluenceJob,
     InfluenceResult,
     Job,
+    OutOfFoldJob,
     Stage,
     TrainJob,
     Yielded,
 )
 from workers.engine.adapter_files import read_spec
 from workers.engine.capabilities import capabilities
+from workers.engine.errors import EngineRefusal
 from workers.engine.evaluation import Comparison, compare_data, encode_data
 from workers.engine.export import export_adapter
 from workers.engine.importing import check_losses, load_record
 from workers.engine.memory import peak_bytes, reset_peak
+from workers.engine.out_of_fold import missing_folds, train_fold
 from workers.engine.preparation import Preparation, load_preparation, prepare
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.residents import Residents
 from workers.engine.stages import ProgressCallback, Stages
 from workers.engine.tokens import Tokens
-from workers.engine.training import train
+from workers.engine.training import fingerprint, train
 from workers.engine.update import answer
 
 ADAPTER = "adapter"
 ANCHOR = "anchor"
 CHECKPOINT = "checkpoint"
+FOLD = "fold"
 RECORD = "record"
 
 
@@ -90,10 +96,10 @@ class Engine:
 
     def run(
         self, job: Job, *, progress: ProgressCallback, should_yield: Callable[[], bool]
-    ) -> AnchorResult | InfluenceResult | Yielded:
+    ) -> AnchorResult | InfluenceResult | FoldResult | Yielded:
         """Does a job and writes its files below `job.out`.
 
-        Only a training run yields, and only between epochs.
+        Only training yields, and only between epochs.
 
         Raises:
             EngineRefusal: the same job would fail again.
@@ -103,6 +109,8 @@ class Engine:
         stages = Stages(progress)
         if isinstance(job, InfluenceJob):
             return self._answer(job, stages)
+        if isinstance(job, OutOfFoldJob):
+            return self._leave_out(job, stages, should_yield)
         candidate = (
             self._train(job, stages, should_yield) if isinstance(job, TrainJob) else self._take_over(job, stages)
         )
@@ -177,6 +185,31 @@ class Engine:
             resident.parameters.set(parameters)
             export_adapter(resident, job.anchor.data.base.path, job.out / ADAPTER)
         return replace(result, seconds={**result.seconds, **stages.seconds}, peak_bytes=peak_bytes(self.device))
+
+    def _leave_out(self, job: OutOfFoldJob, stages: Stages, should_yield: Callable[[], bool]) -> FoldResult | Yielded:
+        data, recipe = job.anchor.data, job.anchor.recipe
+        if recipe is None:
+            raise EngineRefusal("no-recipe", "There is no recipe to train leave-group-out adapters by.")
+        with stages(Stage.loading):
+            resident = self._residents.adapter(self._residents.base(data.base), recipe.lora)
+            tokens = encode_data(resident, data)
+            missing = missing_folds(data, job.anchor.out_of_fold, fingerprint(resident, data, recipe, tokens))
+        if not missing:
+            raise EngineRefusal("no-fold", "Every fold is done.")
+        with stages(Stage.training):
+            yielded = train_fold(
+                resident,
+                data,
+                recipe,
+                tokens,
+                missing[0],
+                job.out / FOLD,
+                checkpoint=job.out / CHECKPOINT,
+                resume=job.resume,
+                progress=stages.progress,
+                should_yield=should_yield,
+            )
+        return yielded or FoldResult(missing[0].name, len(missing) - 1, stages.seconds, peak_bytes(self.device))
 
     def _load(self, base: Base, adapter: Path) -> Resident:
         model = self._residents.base(base)

@@ -25,6 +25,11 @@ class Fold:
         return f"{self.partition}-{self.index}"
 
 
+def every_fold(examples: Sequence[Example], partitions: Sequence[int] = PARTITIONS) -> list[Fold]:
+    """The folds of all partitions, one partition after the other."""
+    return [fold for index, count in enumerate(partitions) for fold in folds(examples, index, count)]
+
+
 def folds(examples: Sequence[Example], partition: int, count: int) -> tuple[Fold, ...]:
     """At most `count` folds that hold every group once: a group is a subject, or an instance that has none.
 

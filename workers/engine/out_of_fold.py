@@ -4,13 +4,12 @@ For every fold an adapter is trained without it, while a worker has nothing else
 the left-out instances are kept: each is a sample, made before any request, of what a retrain without the
 instance would answer. Leaving groups out in turn is cross-validation; here it serves as a target to unlearn towards.
 
-    out_of_fold/{partition}-{fold}.safetensors    top predictions at the label positions of the fold's instances
+    {partition}-{fold}.safetensors    top predictions at the label positions of the fold's instances
 
 A file is personal data of the people in its fold, and derived from everybody else's, like the anchor's weights.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 from service.domain.adapters import Recipe
 from service.domain.engine import TrainingSet, Yielded
 from workers.engine.errors import EngineRefusal
-from workers.engine.folds import PARTITIONS, Fold, folds
+from workers.engine.folds import PARTITIONS, Fold, every_fold
 from workers.engine.losses import label_logits
 from workers.engine.resident import Resident
 from workers.engine.schedule import derived_seed
@@ -32,13 +31,16 @@ from workers.engine.tokens import Tokens, collate
 from workers.engine.top_predictions import TopPredictions, geometric_mean, joined
 from workers.engine.training import fingerprint, train
 
-DIRECTORY = "out_of_fold"
 
-
-def missing_folds(data: TrainingSet, artefacts: Path, mark: str, partitions: Sequence[int] = PARTITIONS) -> list[Fold]:
+def missing_folds(
+    data: TrainingSet, directories: Sequence[Path], mark: str, partitions: Sequence[int] = PARTITIONS
+) -> list[Fold]:
     """The folds that have no predictions yet for the anchor with this fingerprint, whole partitions first."""
-    every = [fold for index, count in enumerate(partitions) for fold in folds(data.examples, index, count)]
-    return [fold for fold in every if _mark(_file(artefacts, fold)) != mark]
+    return [
+        fold
+        for fold in every_fold(data.examples, partitions)
+        if all(_mark(_file(directory, fold)) != mark for directory in directories)
+    ]
 
 
 def train_fold(
@@ -47,25 +49,28 @@ def train_fold(
     recipe: Recipe,
     tokens: Mapping[str, Tokens],
     fold: Fold,
-    artefacts: Path,
+    directory: Path,
     *,
+    checkpoint: Path,
+    resume: Path | None = None,
     progress: ProgressCallback,
     should_yield: Callable[[], bool],
 ) -> Yielded | None:
-    """Trains one fold's adapter, from where it was interrupted, and stores what it predicts; None when done.
+    """Trains one fold's adapter and stores below `directory` what it predicts; None when done.
 
-    The slots of the fold stay empty, as in a rebuild, and its seed is its own. The resident holds the fold's
-    weights afterwards. Costs a training run on what is left. Memory: a training run's.
+    It yields to `checkpoint` and goes on from `resume` as training does. The slots of the fold stay empty, as
+    in a rebuild, and its seed is its own. The resident holds the fold's weights afterwards. Costs a training
+    run on what is left. Memory: a training run's.
     """
-    rest, run = without(data, fold), artefacts / DIRECTORY / f"{fold.name}.run"
+    rest = without(data, fold)
     if rest.examples:
         outcome = train(
             resident,
             rest,
             fold_recipe(recipe, fold),
             tokens,
-            checkpoint=run,
-            resume=run if run.exists() else None,
+            checkpoint=checkpoint,
+            resume=resume,
             progress=progress,
             should_yield=should_yield,
         )
@@ -75,8 +80,7 @@ def train_fold(
         resident.initialise(derived_seed(recipe.seed, "initialisation", 0))
     members = sorted(fold.members)
     found = top_predictions(resident, [tokens[name] for name in members])
-    _save(_file(artefacts, fold), dict(zip(members, found, strict=True)), fingerprint(resident, data, recipe, tokens))
-    shutil.rmtree(run, ignore_errors=True)
+    _save(_file(directory, fold), dict(zip(members, found, strict=True)), fingerprint(resident, data, recipe, tokens))
     return None
 
 
@@ -120,14 +124,15 @@ class OutOfFold:
     vocabulary: int
 
     @classmethod
-    def load(cls, artefacts: Path, mark: str, vocabulary: int) -> "OutOfFold":
+    def load(cls, directories: Sequence[Path], mark: str, vocabulary: int) -> "OutOfFold":
         """Reads the files of the anchor with this fingerprint; others are as good as absent.
 
         Raises:
             EngineRefusal: `out-of-fold` if a file is unreadable.
         """
         found: dict[str, tuple[TopPredictions, ...]] = {}
-        for file in sorted((artefacts / DIRECTORY).glob("*.safetensors")):
+        files = [file for directory in directories for file in directory.glob("*.safetensors")]
+        for file in sorted(files, key=lambda file: file.name):
             if _mark(file) == mark:
                 for name, top in _load(file).items():
                     found[name] = (*found.get(name, ()), top)
@@ -141,8 +146,8 @@ class OutOfFold:
         return [geometric_mean(self.found[name], self.vocabulary) for name in ids]
 
 
-def _file(artefacts: Path, fold: Fold) -> Path:
-    return artefacts / DIRECTORY / f"{fold.name}.safetensors"
+def _file(directory: Path, fold: Fold) -> Path:
+    return directory / f"{fold.name}.safetensors"
 
 
 def _save(file: Path, found: Mapping[str, TopPredictions], mark: str) -> None:

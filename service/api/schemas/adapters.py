@@ -40,6 +40,7 @@ class PolicyChange(Input):
     require_approval: bool | None = Field(default=None, description="Whether every request needs approval.")
     max_share: Share | None = Field(default=None, description="Above this share: approval.")
     influence_share: Share | None = Field(default=None, description="Above this share: rebuild.")
+    out_of_fold: bool | None = Field(default=None, description="Whether idle workers train leave-group-out adapters.")
 
 
 class AdapterUpdate(Input):

@@ -24,7 +24,7 @@ class RunRead(Output):
     progress: float = Field(description="Share of the stage that is done, 0 to 1.", examples=[0.4])
     attempt: int = Field(description="How often a worker took it.", examples=[1])
     waiting_for: str | None = Field(
-        description="Why it does not start: a worker of its pool, an anchor, another run.",
+        description="Why it does not start: a worker of its pool, an anchor, another run, idle workers.",
         examples=["worker in pool gpu-80g"],
     )
     requests: list[str] = Field(description="The unlearning requests it serves.", examples=[["req_0192…"]])

@@ -85,10 +85,18 @@ class RunRepository(Repository):
         limit = now - timedelta(seconds=after_s)
         return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.hinted_at < limit)).all()
 
-    def answers_waiting(self, pool: str) -> bool:
-        """Whether an influence run waits in `pool`, so that a rebuild should yield to it."""
-        query = select(Run.id).where(Run.pool == pool, Run.state == RunState.queued, Run.lane == Lane.answer)
+    def all_queued(self, lane: Lane) -> Sequence[Run]:
+        return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.lane == lane)).all()
+
+    def any_in_pool(self, pool: str, lanes: Sequence[Lane], *states: RunState) -> bool:
+        """Whether some run of `pool` is in one of these lanes and states."""
+        query = select(Run.id).where(Run.pool == pool, Run.lane.in_(lanes), Run.state.in_(states))
         return self.session.scalar(query.limit(1)) is not None
+
+    def last_in(self, line_id: str, lane: Lane) -> Run | None:
+        """The newest run of a lane, whatever became of it."""
+        query = select(Run).where(Run.line_id == line_id, Run.lane == lane)
+        return self.session.scalar(query.order_by(Run.created_at.desc()).limit(1))
 
     def unswept(self) -> Sequence[Run]:
         """Finished runs whose leftovers were not deleted yet."""

@@ -65,4 +65,9 @@ class VersionRepository(Repository):
         rows = self.session.scalars(
             select(Version).where(or_(Version.blob_prefix.is_not(None), Version.artefacts_prefix.is_not(None)))
         )
-        return {prefix for row in rows for prefix in (row.blob_prefix, row.artefacts_prefix) if prefix}
+        return {
+            prefix
+            for row in rows
+            for prefix in (row.blob_prefix, row.artefacts_prefix, *(fold["prefix"] for fold in row.out_of_fold or ()))
+            if prefix
+        }

@@ -33,7 +33,10 @@ class Line(Base):
 
 
 class Version(Base):
-    """An immutable adapter. It covers every ledger entry up to `ledger_seq`."""
+    """An immutable adapter. It covers every ledger entry up to `ledger_seq`.
+
+    `out_of_fold` lists the finished folds of an anchor, each the prefix and the files of its predictions.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("line_id", "number"),)
@@ -62,6 +65,7 @@ class Version(Base):
     blob_prefix: Mapped[str | None] = mapped_column(String(200))
     artefacts_prefix: Mapped[str | None] = mapped_column(String(200))
     artefacts: Mapped[Json | None]
+    out_of_fold: Mapped[list[Json] | None]
     capabilities: Mapped[list[Json] | None]
     measurements: Mapped[Json | None]
     rejection: Mapped[Json | None]

@@ -48,16 +48,18 @@ class LetheOutOfFold:
 def out_of_fold_of(line: Line, partitions: tuple[int, ...]) -> OutOfFold:
     """Every training instance's out-of-fold predictions; folds that are missing are trained, and kept."""
     mark = fingerprint(line.resident, line.data, line.recipe, line.tokens)
-    for fold in missing_folds(line.data, line.place, mark, partitions):
+    directory = line.place / "out_of_fold"
+    for fold in missing_folds(line.data, [directory], mark, partitions):
         train_fold(
             line.resident,
             line.data,
             line.recipe,
             line.tokens,
             fold,
-            line.place,
+            directory,
+            checkpoint=directory / f"{fold.name}.run",
             progress=lambda progress: None,
             should_yield=lambda: False,
         )
     line.resident.parameters.set(line.anchor)
-    return OutOfFold.load(line.place, mark, len(line.resident.tokenizer))
+    return OutOfFold.load([directory], mark, len(line.resident.tokenizer))
