@@ -1,5 +1,6 @@
 """The supervisor's handle on its engine child: start it, give it jobs, kill it."""
 
+import math
 import os
 import signal
 import subprocess
@@ -7,25 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 
-from service.domain.engine import (
-    AnchorResult,
-    EngineFailure,
-    FailureClass,
-    FoldResult,
-    InfluenceResult,
-    Job,
-    Progress,
-    Result,
-    Yielded,
-)
+from service.domain.engine import EngineFailure, FailureClass, Job, Progress, Result
 from workers.channel import Channel, Execute, Release, Yield, pair
 
 POLL_S = 0.1
 START_TIMEOUT_S = 300.0
 
 
-class Interrupted(Exception):
-    """The watch said stop; the child was killed in mid-job."""
+class Overstayed(Exception):
+    """A job did not yield in time; the child was killed in mid-job."""
 
 
 class EngineProcess:
@@ -48,16 +39,20 @@ class EngineProcess:
         watch: Callable[[], None],
         wants_yield: Callable[[], bool],
         deadline_s: float,
+        patience_s: float = math.inf,
     ) -> Result:
         """Execute a job in the child and return its result; a dead or late child is a failure, not an exception.
 
         `watch` is called several times a second and raises to have the job abandoned and the child killed.
+
+        Raises:
+            Overstayed: the job went on for longer than `patience_s` after it was asked to yield.
         """
         deadline = time.monotonic() + deadline_s
         try:
             channel = self._start()
             channel.send(Execute(job))
-            return self._follow(channel, on_progress, watch, wants_yield, deadline)
+            return self._follow(channel, on_progress, watch, wants_yield, deadline, patience_s)
         except (EOFError, OSError):
             code = self.kill()
             return EngineFailure(
@@ -112,18 +107,21 @@ class EngineProcess:
         watch: Callable[[], None],
         wants_yield: Callable[[], bool],
         deadline: float,
+        patience_s: float,
     ) -> Result:
-        asked = False
+        leave_by = None
         while True:
             if channel.poll(POLL_S):
                 message = channel.receive()
                 if isinstance(message, Progress):
                     on_progress(message)
-                elif isinstance(message, AnchorResult | InfluenceResult | FoldResult | Yielded | EngineFailure):
+                elif isinstance(message, Result):
                     return message
             watch()
             if time.monotonic() > deadline:
                 raise TimeoutError
-            if not asked and wants_yield():
+            if leave_by is None and wants_yield():
                 channel.send(Yield())
-                asked = True
+                leave_by = time.monotonic() + patience_s
+            if leave_by is not None and time.monotonic() > leave_by:
+                raise Overstayed

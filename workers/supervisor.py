@@ -5,6 +5,7 @@ the worker. RQ's timeouts, retries and callbacks are not used: the database deci
 """
 
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -41,11 +42,14 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 from service.store.local_cache import LocalCache
-from workers.engine_process import EngineProcess
+from workers.engine_process import EngineProcess, Overstayed
 from workers.lease import Lease
 from workers.meter import ProgressMeter
 
 log = logging.getLogger(__name__)
+
+# How long a fold may go on while other work waits: it yields between epochs only, and an epoch may take hours.
+FOLD_PATIENCE_S = 30.0
 
 
 class Stopping(Exception):
@@ -78,6 +82,8 @@ class Supervisor:
             log.warning("run %s: the lease was lost", run_id)
         except Stopping:
             self._hand_back(claimed, reason="worker-stopped")
+        except Overstayed:
+            self._hand_back(claimed, reason="yielded")
         except Exception as error:
             log.exception("run %s failed", run_id)
             self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))
@@ -143,15 +149,16 @@ class Supervisor:
             watch=watch,
             wants_yield=lambda: isinstance(job, TrainJob | OutOfFoldJob) and self._must_make_room(claimed),
             deadline_s=self._settings.run_deadline_s,
+            patience_s=FOLD_PATIENCE_S if isinstance(job, OutOfFoldJob) else math.inf,
         )
 
     def _must_make_room(self, claimed: Claim) -> bool:
         """Folds make room for everything, rebuilds for quick updates; first trainings have nothing to answer from."""
-        pool = self._settings.worker_pool
         with self._store.read() as unit:
             if claimed.kind is RunKind.out_of_fold:
-                return must_make_room(unit, claimed, pool)
-            return claimed.kind is RunKind.rebuild and unit.runs.any_in_pool(pool, (Lane.answer,), RunState.queued)
+                return must_make_room(unit, claimed)
+            pool = self._settings.worker_pool
+            return claimed.kind is RunKind.rebuild and unit.runs.any_waiting(pool, (Lane.answer,))
 
     def _publish_rebuild(self, claimed: Claim, job: TrainJob | ImportJob, result: AnchorResult, lease: Lease) -> None:
         """Publish the new anchor; as long as requests were answered meanwhile, solve them on it first."""

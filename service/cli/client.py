@@ -56,6 +56,9 @@ class LetheClient:
     def line(self, name: str) -> Line:
         return Line.model_validate(self.transport.get(f"/v1/adapters/{name}"))
 
+    def change_policy(self, name: str, changes: Mapping[str, Any]) -> Line:
+        return Line.model_validate(self.transport.send("PATCH", f"/v1/adapters/{name}", {"policy": dict(changes)}))
+
     def lines(self) -> Iterator[Line]:
         return (Line.model_validate(item) for item in self._pages("/v1/adapters"))
 

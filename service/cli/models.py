@@ -67,11 +67,12 @@ class BaseModelInfo(_Answer):
 
 
 class Line(_Answer):
-    """An adapter line: its newest version in service, its anchor, its aliases."""
+    """An adapter line: its policy, its newest version in service, its anchor, its aliases."""
 
     name: str
     state: str
     base_model: BaseModelInfo
+    policy: dict[str, Any] = Field(default_factory=dict)
     head: str | None = None
     anchor: str | None = None
     aliases: dict[str, str] = Field(default_factory=dict)

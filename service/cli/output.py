@@ -100,6 +100,13 @@ def lines_table(lines: Iterable[Line]) -> Table:
     return table
 
 
+def policy_table(line: Line) -> Table:
+    table = _table("setting", "value")
+    for setting, value in line.policy.items():
+        table.add_row(setting, json.dumps(value) if isinstance(value, bool) else str(value))
+    return table
+
+
 def versions_table(versions: Iterable[Version]) -> Table:
     table = _table("version", "state", "made by", "claim", "parent", "anchor", "aliases", "created", "digest")
     for version in versions:

@@ -112,9 +112,14 @@ class InfluenceJob:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFoldJob:
-    """Train an adapter without the first fold that is missing, and keep what it predicts for that fold."""
+    """Train an adapter without the first fold that is missing, and keep what it predicts for that fold.
 
-    anchor: Anchor
+    `done` are directories with the predictions of finished folds.
+    """
+
+    data: TrainingSet
+    recipe: Recipe
+    done: tuple[Path, ...]
     out: Path
     resume: Path | None = None
 

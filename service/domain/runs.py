@@ -15,7 +15,7 @@ class RunKind(StrEnum):
 
 class Lane(StrEnum):
     """`answer`: quick updates from the anchor. `compact`: everything that makes a new anchor.
-    `idle`: what prepares an anchor further while its pool has nothing else to do.
+    `idle`: what prepares an anchor further while a worker has nothing else to do.
 
     The lanes of a line are independent, so requests are answered while a rebuild is under way.
     """

@@ -38,6 +38,7 @@ class Copy(StrEnum):
 
     sealed_rows = "sealed_rows"
     quarantined_anchor = "quarantined_anchor"
+    out_of_fold_predictions = "out_of_fold_predictions"
     older_versions = "older_versions"
     inference_replicas = "inference_replicas"
     backups = "backups"

@@ -38,7 +38,13 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
     anchor = unit.versions.get(str(claim.anchor_id))
     resume = None if run.checkpoint is None else materialise(run.checkpoint)
     if claim.kind is RunKind.out_of_fold:
-        return OutOfFoldJob(load_anchor(unit, vault, line, anchor, materialise), out, resume)
+        return OutOfFoldJob(
+            data=training_set(unit, vault, line, anchor, ()),
+            recipe=Recipe.model_validate(anchor.recipe),
+            done=_folds(anchor, materialise),
+            out=out,
+            resume=resume,
+        )
     edits = run_edits(unit, vault, claim)
     if claim.kind is RunKind.influence:
         return InfluenceJob(
@@ -100,8 +106,12 @@ def load_anchor(unit: Unit, vault: Vault, line: Line, anchor: Version, materiali
         recipe=None if anchor.recipe is None else Recipe.model_validate(anchor.recipe),
         adapter=materialise(str(anchor.blob_prefix)),
         artefacts=materialise(str(anchor.artefacts_prefix)),
-        out_of_fold=tuple(materialise(fold["prefix"]) for fold in anchor.out_of_fold or ()),
+        out_of_fold=_folds(anchor, materialise),
     )
+
+
+def _folds(anchor: Version, materialise: Materialise) -> tuple[Path, ...]:
+    return tuple(materialise(fold["prefix"]) for fold in anchor.out_of_fold or ())
 
 
 def training_set(unit: Unit, vault: Vault, line: Line, version: Version, edits: Sequence[Edit]) -> TrainingSet:

@@ -122,6 +122,9 @@ def _remaining(unit: Unit, line: Line, target: Target, *, exact: bool) -> list[R
     if older:
         copies.insert(0, RemainingCopy(Copy.older_versions, max(older)))
     if not exact:
+        anchor = unit.versions.find(line.anchor_id)
+        if anchor is not None and anchor.out_of_fold:
+            copies.insert(0, RemainingCopy(Copy.out_of_fold_predictions, target.shred_by))
         copies.insert(0, RemainingCopy(Copy.quarantined_anchor, target.shred_by))
         copies.insert(0, RemainingCopy(Copy.sealed_rows, target.shred_by))
     return copies

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from service.domain.runs import RunKind, lane_of
 from service.domain.states import RunState, TargetState
-from service.flows.idle import is_idle, wants_folds
+from service.flows.idle import is_wanted, others_wait
 from service.flows.progress import move_targets
 from service.flows.retire import retire_emptied
 from service.flows.training_data import edited, present, source_version
@@ -49,7 +49,7 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
     run.state, run.worker, run.started_at = RunState.running, worker, unit.now
     run.attempt, run.fence = run.attempt + 1, run.fence + 1
     run.lease_until = unit.now + timedelta(seconds=lease_s)
-    run.stage, run.progress = "loading", 0.0
+    run.stage, run.progress, run.anchor_id = "loading", 0.0, line.anchor_id
     # A checkpoint holds for the data it was trained on: later requests are the tail's business.
     run.frozen_seq = run.frozen_seq if resumed else line.ledger_head
     for target in members:
@@ -61,9 +61,9 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
 
 
 def _is_ready(unit: Unit, line: Line, run: Run) -> bool:
-    """Updates and rebuilds need an anchor, folds an idle pool too; training makes the first anchor."""
+    """Updates and rebuilds need an anchor, training makes the first one, and folds let all others go first."""
     if run.kind is RunKind.out_of_fold:
-        return wants_folds(unit, line) and is_idle(unit, run.pool)
+        return is_wanted(unit, line, run) and not others_wait(unit, run.pool)
     return run.kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
 
 

@@ -11,6 +11,7 @@ from service.domain.states import RunState, TargetState
 from service.flows.claim import MAX_ATTEMPTS, Claim
 from service.flows.enqueue import wake
 from service.flows.fence import fenced_run
+from service.flows.idle import cancel_fold, is_wanted
 from service.flows.new_version import reject
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnswer
@@ -42,9 +43,13 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
 def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None:
     """Queue a running run again, members included. `counts` False: the attempt was not its fault.
 
-    A run with a checkpoint keeps its members, because the checkpoint was trained without their data.
+    A run with a checkpoint keeps its members, because the checkpoint was trained without their data. A fold that
+    nobody wants any more is canceled instead.
     """
     line = unit.lines.lock(run.line_id)
+    if run.kind is RunKind.out_of_fold and not is_wanted(unit, line, run):
+        cancel_fold(unit, line, run)
+        return
     members = unit.targets.of_run(run.id)
     already_queued = unit.runs.queued(line.id, run.lane) is not None
     run.lease_until, run.worker, run.stage = None, None, None

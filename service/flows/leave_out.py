@@ -1,7 +1,7 @@
 """Train leave-group-out adapters, a fold a run, while workers have nothing else to do."""
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from service.domain.engine import OUT_OF_FOLD, out_of_fold_capability
 from service.domain.runs import Lane, RunKind
@@ -9,76 +9,78 @@ from service.domain.states import RunState
 from service.flows.claim import Claim
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
-from service.flows.idle import BUSY_LANES, is_idle, wants_folds
+from service.flows.idle import cancel_fold, has_idle_worker, is_wanted, others_wait, wants_folds
 from service.flows.staged import StagedFold
 from service.store.database import Unit
 from service.store.tables import Line, Run, Version
 
-# How long a line whose fold failed for good is left alone.
-FAILED_AGAIN = timedelta(hours=1)
+# A fold that fails for good is tried again after a while, but not for ever: the next anchor starts afresh.
+PAUSE_AFTER_FAILURE = timedelta(hours=1)
+MAX_FAILURES = 3
 
 
 def queue_idle(unit: Unit) -> int:
-    """Queue a run for every line that wants folds and whose pool is idle; returns how many.
-
-    Queued ones whose line wants no folds any more are canceled.
-    """
-    for queued in unit.runs.all_queued(Lane.idle):
-        run, line = unit.runs.lock(queued.id), unit.lines.get(queued.line_id)
-        if run is not None and run.state is RunState.queued and not wants_folds(unit, line):
-            _cancel(unit, line, run)
-    free = [line for line in unit.lines.active() if wants_folds(unit, line) and _is_free(unit, line)]
-    for line in free:
+    """Queue a run for every line that wants folds and whose pool has an idle worker; returns how many."""
+    ready = [line for line in unit.lines.active() if wants_folds(unit, line) and _may_start(unit, line)]
+    for line in ready:
         unit.runs.enqueue(line.id, RunKind.out_of_fold, pool=line.pool, now=unit.now)
-    return len(free)
+    return len(ready)
 
 
-def must_make_room(unit: Unit, claim: Claim, pool: str) -> bool:
+def unwanted_folds(unit: Unit) -> list[str]:
+    """Queued runs whose line wants them no more: a request came in, the anchor or the policy changed."""
+    return [run.id for run in unit.runs.all_queued(Lane.idle) if not is_wanted(unit, unit.lines.get(run.line_id), run)]
+
+
+def drop_fold(unit: Unit, run_id: str) -> None:
+    """Cancel a queued run, unless it is wanted again or was claimed meanwhile."""
+    run = unit.runs.lock(run_id)
+    if run is not None and run.state is RunState.queued:
+        line = unit.lines.get(run.line_id)
+        if not is_wanted(unit, line, run):
+            cancel_fold(unit, line, run)
+
+
+def must_make_room(unit: Unit, claim: Claim) -> bool:
     """Whether a running fold should stop: other work waits in its pool, or its line wants no folds any more."""
-    return unit.runs.any_in_pool(pool, BUSY_LANES, RunState.queued) or not _is_wanted(unit, claim)
+    run, line = unit.runs.get(claim.run_id), unit.lines.get(claim.line_id)
+    return run is None or others_wait(unit, run.pool) or not is_wanted(unit, line, run)
 
 
 def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
-    """The anchor gains a fold; with the last one, updates may use them. Canceled if an erasure came in.
+    """The anchor gains a fold, or the run is canceled if its line wants none any more.
 
     Raises:
         Fenced: stale claim.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
     line = unit.lines.lock(claim.line_id)
-    if not _is_wanted(unit, claim):
-        _cancel(unit, line, run)
+    if not is_wanted(unit, line, run):
+        cancel_fold(unit, line, run)
         return
-    anchor = unit.versions.get(str(claim.anchor_id))
+    anchor, remaining = unit.versions.get(str(line.anchor_id)), staged.result.remaining
     fold = {"prefix": staged.files.prefix, "files": dict(staged.files.files)}
     anchor.out_of_fold = [*(anchor.out_of_fold or ()), fold]
-    _show_progress(anchor, len(anchor.out_of_fold), staged.result.remaining)
-    unit.audit(str(run.worker), "fold.trained", adapter=line.name, run=run.id, remaining=staged.result.remaining)
+    _show_progress(anchor, len(anchor.out_of_fold), remaining)
+    unit.audit(str(run.worker), "fold.trained", adapter=line.name, run=run.id, remaining=remaining)
     finish(unit, line, run, staged.result.seconds)
 
 
-def _is_free(unit: Unit, line: Line) -> bool:
-    """Whether the line's pool is idle, its idle lane empty, and no fold failed there lately."""
-    last = unit.runs.last_in(line.id, Lane.idle)
-    if last is not None and last.state in (RunState.queued, RunState.running):
+def _may_start(unit: Unit, line: Line) -> bool:
+    """Whether a worker is idle, the line's idle lane empty, and its folds did not fail lately or too often."""
+    if unit.runs.queued(line.id, Lane.idle) is not None or unit.runs.running(line.id, Lane.idle) is not None:
         return False
-    failed_at = last.finished_at if last is not None and last.state is RunState.failed else None
-    return is_idle(unit, line.pool) and (failed_at is None or failed_at < unit.now - FAILED_AGAIN)
+    failed = unit.runs.failed_from(str(line.anchor_id), Lane.idle)
+    return has_idle_worker(unit, line.pool) and (
+        not failed or (len(failed) < MAX_FAILURES and _ended(failed[0]) < unit.now - PAUSE_AFTER_FAILURE)
+    )
 
 
-def _is_wanted(unit: Unit, claim: Claim) -> bool:
-    """Whether the anchor is the one that was claimed, and its line still wants folds."""
-    line = unit.lines.get(claim.line_id)
-    return line.anchor_id == claim.anchor_id and wants_folds(unit, line)
+def _ended(run: Run) -> datetime:
+    assert run.finished_at is not None, "failed runs have ended"
+    return run.finished_at
 
 
 def _show_progress(anchor: Version, done: int, remaining: int) -> None:
     others = [c for c in anchor.capabilities or () if c["name"] != OUT_OF_FOLD]
     anchor.capabilities = [*others, asdict(out_of_fold_capability(done, done + remaining))]
-
-
-def _cancel(unit: Unit, line: Line, run: Run) -> None:
-    """What it stored, its checkpoint among it, is deleted by the sweep."""
-    run.state, run.finished_at, run.lease_until, run.stage = RunState.canceled, unit.now, None, None
-    unit.audit("lethe", "run.canceled", adapter=line.name, run=run.id)
-    unit.emit("run.canceled", adapter=line.name, run_id=run.id, kind=run.kind)

@@ -10,7 +10,7 @@ from service.flows.compact import compact_due
 from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
 from service.flows.idle import is_due
-from service.flows.leave_out import queue_idle
+from service.flows.leave_out import drop_fold, queue_idle, unwanted_folds
 from service.flows.sweep import sweep
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
@@ -39,6 +39,7 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
     with store.read() as unit:
         expired = [run.id for run in unit.runs.expired(unit.now)]
         unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s) if is_due(unit, run)]
+        unwanted = unwanted_folds(unit)
     for run_id in expired:
         with store.write() as unit:
             _take_back(unit, run_id)
@@ -47,6 +48,9 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
             run = unit.runs.get(run_id)
             if run is not None:
                 unit.runs.hint(run.id, run.pool, unit.now)
+    for run_id in unwanted:
+        with store.write() as unit:
+            drop_fold(unit, run_id)
     with store.write() as unit:
         missing = _queue_missing(unit)
         withdrawn = withdraw_due(unit)

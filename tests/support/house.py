@@ -7,15 +7,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from service.domain.adapters import BaseModelRef, Policy, Recipe, TrainingFormat
-from service.domain.engine import AnchorResult, Capability, InfluenceResult, Losses
+from service.domain.engine import AnchorResult, Capability, FoldResult, InfluenceResult, Losses
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
 from service.domain.runs import Lane, RunKind
 from service.flows import ingest
 from service.flows.add_version import VersionSource, add_version
 from service.flows.claim import Claim, claim
+from service.flows.leave_out import publish_fold
 from service.flows.lines import create_line
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
-from service.flows.staged import StagedAnchor, StagedAnswer, StoredTree
+from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
 from service.flows.submit import Submission, submit
 from service.flows.vault import Vault
 from service.store.blobs import Blobs
@@ -171,6 +172,18 @@ class House:
     def rebuild(self, claimed: Claim, answer: StagedAnswer | None = None) -> TailMoved | None:
         with self.store.write() as unit:
             return publish_rebuild(unit, self.vault, claimed, self.staged_anchor(), answer)
+
+    def show_worker(self, pool: str = "default") -> None:
+        """A worker says that it is there."""
+        with self.store.write() as unit:
+            unit.runs.seen_worker(f"worker-of-{pool}", pool, None, unit.now)
+
+    def keep_fold(self, claimed: Claim, *, remaining: int = 14) -> StagedFold:
+        """The worker has trained a fold."""
+        staged = StagedFold(FoldResult("0-0", remaining, {"training": 1.0}, 1), self.tree())
+        with self.store.write() as unit:
+            publish_fold(unit, claimed, staged)
+        return staged
 
     def tree(self) -> StoredTree:
         source = self.directory / uuid4().hex

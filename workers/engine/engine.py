@@ -187,13 +187,11 @@ class Engine:
         return replace(result, seconds={**result.seconds, **stages.seconds}, peak_bytes=peak_bytes(self.device))
 
     def _leave_out(self, job: OutOfFoldJob, stages: Stages, should_yield: Callable[[], bool]) -> FoldResult | Yielded:
-        data, recipe = job.anchor.data, job.anchor.recipe
-        if recipe is None:
-            raise EngineRefusal("no-recipe", "There is no recipe to train leave-group-out adapters by.")
+        data, recipe = job.data, job.recipe
         with stages(Stage.loading):
             resident = self._residents.adapter(self._residents.base(data.base), recipe.lora)
             tokens = encode_data(resident, data)
-            missing = missing_folds(data, job.anchor.out_of_fold, fingerprint(resident, data, recipe, tokens))
+            missing = missing_folds(data, job.done, fingerprint(resident, data, recipe, tokens))
         if not missing:
             raise EngineRefusal("no-fold", "Every fold is done.")
         with stages(Stage.training):
@@ -209,6 +207,8 @@ class Engine:
                 progress=stages.progress,
                 should_yield=should_yield,
             )
+        # Nothing of the adapter is kept but its predictions.
+        self._residents.wipe()
         return yielded or FoldResult(missing[0].name, len(missing) - 1, stages.seconds, peak_bytes(self.device))
 
     def _load(self, base: Base, adapter: Path) -> Resident:

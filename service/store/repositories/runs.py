@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import CursorResult, func, insert, select, update
+from sqlalchemy import CursorResult, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import aliased
 
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind, lane_of
 from service.domain.states import RunState
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.visibility import View
-from service.store.tables import OutboxRow, Run, WorkerRow
+from service.store.tables import Line, OutboxRow, Run, WorkerRow
 
 
 class RunRepository(Repository):
@@ -88,15 +89,29 @@ class RunRepository(Repository):
     def all_queued(self, lane: Lane) -> Sequence[Run]:
         return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.lane == lane)).all()
 
-    def any_in_pool(self, pool: str, lanes: Sequence[Lane], *states: RunState) -> bool:
-        """Whether some run of `pool` is in one of these lanes and states."""
-        query = select(Run.id).where(Run.pool == pool, Run.lane.in_(lanes), Run.state.in_(states))
+    def any_waiting(self, pool: str, lanes: Sequence[Lane]) -> bool:
+        """Whether some queued run of `pool` in one of these lanes could start at once.
+
+        Not one whose lane is taken, nor one that works from an anchor on a line without any.
+        """
+        other = aliased(Run)
+        taken = exists().where(other.line_id == Run.line_id, other.lane == Run.lane, other.state == RunState.running)
+        query = (
+            select(Run.id)
+            .join(Line, Line.id == Run.line_id)
+            .where(Run.pool == pool, Run.lane.in_(lanes), Run.state == RunState.queued)
+            .where(or_(Line.anchor_id.is_not(None), Run.kind.in_((RunKind.train, RunKind.import_))), ~taken)
+        )
         return self.session.scalar(query.limit(1)) is not None
 
-    def last_in(self, line_id: str, lane: Lane) -> Run | None:
-        """The newest run of a lane, whatever became of it."""
-        query = select(Run).where(Run.line_id == line_id, Run.lane == lane)
-        return self.session.scalar(query.order_by(Run.created_at.desc()).limit(1))
+    def running_in(self, pool: str) -> int:
+        query = select(func.count()).where(Run.pool == pool, Run.state == RunState.running)
+        return self.session.scalar(query) or 0
+
+    def failed_from(self, anchor_id: str, lane: Lane) -> Sequence[Run]:
+        """The runs of a lane that worked from this anchor and failed for good, newest first."""
+        query = select(Run).where(Run.anchor_id == anchor_id, Run.lane == lane, Run.state == RunState.failed)
+        return self.session.scalars(query.order_by(Run.id.desc())).all()
 
     def unswept(self) -> Sequence[Run]:
         """Finished runs whose leftovers were not deleted yet."""

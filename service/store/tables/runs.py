@@ -14,7 +14,8 @@ class Run(Base):
     """One execution on one line.
 
     A lane holds at most one queued and one running run, so requests that arrive meanwhile coalesce in
-    the queued one. `fence` counts claims: a write that carries an older fence is refused.
+    the queued one. `fence` counts claims: a write that carries an older fence is refused. `anchor_id`: the
+    line's anchor when it was last claimed.
     """
 
     __tablename__ = "runs"
@@ -42,6 +43,7 @@ class Run(Base):
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker: Mapped[str | None] = mapped_column(String(200))
     frozen_seq: Mapped[int | None]
+    anchor_id: Mapped[str | None] = mapped_column(String(48))
     stage: Mapped[str | None] = mapped_column(String(32))
     progress: Mapped[float] = mapped_column(default=0.0)
     checkpoint: Mapped[str | None] = mapped_column(String(200))

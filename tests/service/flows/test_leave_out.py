@@ -1,0 +1,352 @@
+"""Folds while workers are idle: one a run, never in the way, and gone with the anchor they belong to."""
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.domain.engine import EngineFailure, FailureClass, InfluenceJob, Job, OutOfFoldJob
+from service.domain.errors import Fenced
+from service.domain.runs import Lane
+from service.domain.states import RequestState, RunState
+from service.flows.assemble import assemble
+from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
+from service.flows.compact import rebuild_now
+from service.flows.fail import fail, hand_back
+from service.flows.leave_out import MAX_FAILURES, PAUSE_AFTER_FAILURE, must_make_room
+from service.flows.lines import update_policy
+from service.flows.reconcile import Repairs, reconcile
+from service.store.tables import Run, Version
+from tests.support.house import ACTOR, House, people, remove
+
+
+@pytest.fixture
+def line(house: House) -> str:
+    """A line that wants folds, and a worker with nothing to do."""
+    house.show_worker()
+    return house.line("bot", people(6), out_of_fold=True)
+
+
+def repair(house: House, **options: float) -> Repairs:
+    return reconcile(house.store, house.blobs, **options)
+
+
+def claim_fold(house: House, line: str) -> Claim:
+    repair(house)
+    return house.claim_queued(line, Lane.idle)
+
+
+def run_of(house: House, claimed: Claim) -> Run:
+    with house.store.read() as unit:
+        run = unit.runs.get(claimed.run_id)
+        assert run is not None
+        return run
+
+
+def anchor_of(house: House, line: str) -> Version:
+    with house.store.read() as unit:
+        return unit.versions.get(str(unit.lines.get(line).anchor_id))
+
+
+def makes_room(house: House, claimed: Claim) -> bool:
+    with house.store.read() as unit:
+        return must_make_room(unit, claimed)
+
+
+def yield_to_others(house: House, claimed: Claim) -> str:
+    """The worker stores a checkpoint and hands the run back; returns the checkpoint's prefix."""
+    source = house.directory / claimed.run_id
+    source.mkdir(parents=True)
+    (source / "state").write_text("weights")
+    prefix = f"runs/{claimed.run_id}/{claimed.fence}/checkpoint"
+    house.blobs.put_tree(source, prefix)
+    with house.store.write() as unit:
+        run = unit.runs.lock(claimed.run_id)
+        assert run is not None
+        run.checkpoint = prefix
+        hand_back(unit, run, reason="yielded", counts=False)
+    return prefix
+
+
+def rebuild(house: House, line: str) -> None:
+    with house.store.write() as unit:
+        rebuild_now(unit, "bot", actor=ACTOR)
+    house.rebuild(house.claim_queued(line, Lane.compact))
+
+
+def job_of(house: House, claimed: Claim) -> Job:
+    with house.store.read() as unit:
+        return assemble(unit, house.vault, claimed, materialise=Path, out=house.directory)
+
+
+def unsent(house: House) -> list[str]:
+    with house.store.read() as unit:
+        return [row.run_id for row in unit.runs.unsent(100)]
+
+
+def all_hints_sent(house: House) -> None:
+    with house.store.write() as unit:
+        unit.runs.sent([row.id for row in unit.runs.unsent(100)], unit.now)
+
+
+class TestQueue:
+    def test_one_run_a_line(self, house: House, line: str) -> None:
+        assert repair(house).idle == 1
+        assert repair(house).idle == 0
+        house.claim_queued(line, Lane.idle)
+        assert repair(house).idle == 0
+
+    def test_none_without_an_idle_worker(self, house: House) -> None:
+        house.line("bot", people(6), out_of_fold=True)
+        assert repair(house).idle == 0
+
+    def test_none_while_the_only_worker_is_at_work(self, house: House, line: str) -> None:
+        other = house.line("other", people(6))
+        house.submit(remove("p0-0"), adapters=["other"])
+        claimed = house.claim_queued(other)
+        assert repair(house).idle == 0
+        house.answer(claimed)
+        assert repair(house).idle == 1
+
+    def test_a_policy_that_is_switched_off_ends_them(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        yield_to_others(house, claimed)
+        with house.store.write() as unit:
+            update_policy(unit, "bot", {"out_of_fold": False}, actor=ACTOR)
+        assert repair(house).idle == 0
+        assert run_of(house, claimed).state is RunState.canceled
+
+
+class TestClaim:
+    def test_it_freezes_no_members_and_leaves_the_request_alone(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        request = house.submit(remove("p0-0"))
+        assert [target.run_id for target in house.targets(request)] == [None]
+        house.serve(line)
+        assert house.request(request).state is RequestState.succeeded
+        assert run_of(house, claimed).state is RunState.running
+
+    def test_other_work_goes_first(self, house: House, line: str) -> None:
+        repair(house)
+        run_id = str(house.queued_run(line, Lane.idle))
+        other = house.line("other", people(6))
+        house.submit(remove("p0-0"), adapters=["other"])
+        assert house.claim(run_id) is None
+        with house.store.read() as unit:
+            run = unit.runs.get(run_id)
+            assert run is not None
+            assert waiting_for(unit, run, {"default"}) == "idle workers"
+        house.serve(other)
+        assert house.claim(run_id) is not None
+
+    def test_the_job_holds_what_is_needed_and_the_folds_there_are(self, house: House, line: str) -> None:
+        first = house.keep_fold(claim_fold(house, line))
+        job = job_of(house, claim_fold(house, line))
+        assert isinstance(job, OutOfFoldJob)
+        assert len(job.data.examples) == 12
+        assert len({example.subject for example in job.data.examples}) == 6
+        assert job.done == (Path(first.files.prefix),)
+        assert job.resume is None
+
+
+class TestPublish:
+    def test_the_anchor_gains_a_fold_and_shows_it(self, house: House, line: str) -> None:
+        for remaining in (2, 1, 0):
+            staged = house.keep_fold(claim_fold(house, line), remaining=remaining)
+        anchor = anchor_of(house, line)
+        assert len(anchor.out_of_fold or ()) == 3
+        assert (anchor.out_of_fold or [])[-1] == {"prefix": staged.files.prefix, "files": staged.files.files}
+        assert capabilities(anchor)["out-of-fold"] == {"name": "out-of-fold", "supported": True, "reason": None}
+        assert set(capabilities(anchor)) == {"influence", "rebuild", "out-of-fold"}
+        assert repair(house).idle == 0
+
+    def test_as_long_as_some_are_missing_it_says_how_many(self, house: House, line: str) -> None:
+        house.keep_fold(claim_fold(house, line), remaining=14)
+        shown = capabilities(anchor_of(house, line))["out-of-fold"]
+        assert not shown["supported"]
+        assert str(shown["reason"]).startswith("1 of 15 folds are done")
+
+    def test_a_stale_worker_adds_nothing(self, house: House, line: str) -> None:
+        stale = claim_fold(house, line)
+        yield_to_others(house, stale)
+        house.keep_fold(house.claim_queued(line, Lane.idle))
+        with pytest.raises(Fenced):
+            house.keep_fold(stale)
+        assert len(anchor_of(house, line).out_of_fold or ()) == 1
+
+    @pytest.mark.parametrize("published", [False, True])
+    def test_a_fold_that_comes_after_a_request_is_thrown_away(self, house: House, line: str, published: bool) -> None:
+        claimed = claim_fold(house, line)
+        house.submit(remove("p0-0"))
+        if published:
+            house.serve(line)
+            rebuild(house, line)
+        house.keep_fold(claimed)
+        assert run_of(house, claimed).state is RunState.canceled
+        assert not anchor_of(house, line).out_of_fold
+
+
+class TestMakeRoom:
+    def test_to_other_work_and_going_on_from_the_checkpoint(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        assert not makes_room(house, claimed)
+        other = house.line("other", people(6))
+        house.submit(remove("p0-0"), adapters=["other"])
+        assert makes_room(house, claimed)
+        checkpoint = yield_to_others(house, claimed)
+        house.serve(other)
+        again = house.claim_queued(line, Lane.idle)
+        assert (again.run_id, again.attempt, again.fence) == (claimed.run_id, 1, 2)
+        job = job_of(house, again)
+        assert isinstance(job, OutOfFoldJob)
+        assert job.resume == Path(checkpoint)
+
+    def test_it_is_hinted_at_again_once_a_worker_is_idle(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        other = house.line("other", people(6))
+        house.submit(remove("p0-0"), adapters=["other"])
+        yield_to_others(house, claimed)
+        all_hints_sent(house)
+        repair(house, hint_timeout_s=0)
+        answering = house.claim_queued(other)
+        repair(house, hint_timeout_s=0)
+        assert claimed.run_id not in unsent(house)
+        house.answer(answering)
+        repair(house, hint_timeout_s=0)
+        assert claimed.run_id in unsent(house)
+
+    def test_to_a_request_for_its_own_line_and_for_good(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        house.submit(remove("p0-0"))
+        house.claim_queued(line)
+        assert makes_room(house, claimed), "another worker answers already, but nobody wants the fold"
+        checkpoint = yield_to_others(house, claimed)
+        assert run_of(house, claimed).state is RunState.canceled
+        repair(house)
+        assert not house.blobs.exists_tree(checkpoint)
+
+    def test_a_queued_one_is_canceled_and_its_checkpoint_deleted(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        checkpoint = yield_to_others(house, claimed)
+        house.submit(remove("p0-0"))
+        assert house.claim(claimed.run_id) is None
+        repair(house)
+        assert run_of(house, claimed).state is RunState.canceled
+        assert not house.blobs.exists_tree(checkpoint)
+
+    def test_a_checkpoint_does_not_outlive_its_anchor(self, house: House, line: str) -> None:
+        """Even if the reconciler slept through request, answer and rebuild: the next anchor's folds start afresh."""
+        claimed = claim_fold(house, line)
+        checkpoint = yield_to_others(house, claimed)
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        rebuild(house, line)
+        assert house.claim(claimed.run_id) is None
+        assert repair(house).idle == 1
+        assert not house.blobs.exists_tree(checkpoint)
+        assert house.claim_queued(line, Lane.idle).run_id != claimed.run_id
+
+
+class TestAnswers:
+    def test_they_use_the_folds_there_are_and_no_more_are_trained(self, house: House, line: str) -> None:
+        fold = house.keep_fold(claim_fold(house, line))
+        request = house.submit(remove("p0-0"))
+        claimed = house.claim_queued(line)
+        job = job_of(house, claimed)
+        assert isinstance(job, InfluenceJob)
+        assert job.anchor.out_of_fold == (Path(fold.files.prefix),)
+        house.answer(claimed)
+        assert repair(house).idle == 0
+        assert house.blobs.exists_tree(fold.files.prefix)
+        assert remaining_copies(house, request)["out_of_fold_predictions"] is not None
+
+    def test_predictions_go_with_the_anchor(self, house: House, line: str) -> None:
+        folds = [house.keep_fold(claim_fold(house, line), remaining=left) for left in (1, 0)]
+        old = anchor_of(house, line)
+        request = house.submit(remove("p0-0"))
+        house.serve(line)
+        rebuild(house, line)
+        assert "out_of_fold_predictions" not in remaining_copies(house, request)
+        assert repair(house).idle == 1, "the next anchor has none yet"
+        assert not any(house.blobs.exists_tree(fold.files.prefix) for fold in folds)
+        with house.store.read() as unit:
+            assert not unit.versions.get(old.id).out_of_fold
+
+    def test_without_folds_the_certificate_names_none(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        house.serve(line)
+        assert "out_of_fold_predictions" not in remaining_copies(house, request)
+
+
+class TestFailure:
+    def fail(self, house: House, claimed: Claim, kind: FailureClass) -> None:
+        with house.store.write() as unit:
+            fail(unit, claimed, EngineFailure(kind, "engine-error", "The engine failed."))
+
+    def age(self, house: House, claimed: Claim) -> None:
+        """The failure was a while ago."""
+        with house.store.write() as unit:
+            run = unit.runs.lock(claimed.run_id)
+            assert run is not None
+            assert run.finished_at is not None
+            run.finished_at -= PAUSE_AFTER_FAILURE + timedelta(seconds=1)
+
+    def test_it_is_tried_again_like_every_run_and_then_rests(self, house: House, line: str) -> None:
+        repair(house)
+        for _ in range(MAX_ATTEMPTS):
+            self.fail(house, house.claim_queued(line, Lane.idle), FailureClass.transient)
+        assert house.queued_run(line, Lane.idle) is None
+        assert repair(house).idle == 0
+
+    def test_after_a_while_again_but_not_for_ever(self, house: House, line: str) -> None:
+        for _ in range(MAX_FAILURES):
+            claimed = claim_fold(house, line)
+            self.fail(house, claimed, FailureClass.permanent)
+            assert repair(house).idle == 0
+            self.age(house, claimed)
+        assert repair(house).idle == 0
+        rebuild(house, line)
+        assert repair(house).idle == 1
+
+    def test_nothing_but_the_run_is_touched(self, house: House, line: str) -> None:
+        before = anchor_of(house, line)
+        claimed = claim_fold(house, line)
+        self.fail(house, claimed, FailureClass.permanent)
+        after = anchor_of(house, line)
+        assert (after.state, after.capabilities) == (before.state, before.capabilities)
+        assert run_of(house, claimed).failure == {
+            "code": "engine-error",
+            "detail": "The engine failed.",
+            "class": "permanent",
+        }
+
+    def test_one_that_fails_after_a_request_came_in_is_not_tried_again(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        house.submit(remove("p0-0"))
+        self.fail(house, claimed, FailureClass.transient)
+        assert run_of(house, claimed).state is RunState.canceled
+
+    def test_a_stale_checkpoint_is_dropped(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        yield_to_others(house, claimed)
+        again = house.claim_queued(line, Lane.idle)
+        with house.store.write() as unit:
+            fail(unit, again, EngineFailure(FailureClass.permanent, "checkpoint", "Of another run."))
+        assert run_of(house, claimed).checkpoint is None
+        assert house.claim(claimed.run_id) is not None
+
+
+def capabilities(version: Version) -> Mapping[str, Mapping[str, object]]:
+    return {capability["name"]: capability for capability in version.capabilities or ()}
+
+
+def remaining_copies(house: House, request: str) -> Mapping[str, object]:
+    """What the newest certificate says: kind of copy to when it goes."""
+    with house.store.read() as unit:
+        envelope = unit.requests.certificates(request)[0].envelope
+    predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    return {copy["kind"]: copy["until"] for copy in predicate["remaining_copies"]}
