@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from service.domain.adapters import Recipe, TrainingFormat
 from service.domain.engine import (
     Anchor,
     AnchorResult,
+    FoldResult,
     ImportJob,
     InfluenceJob,
     InfluenceResult,
     Job,
+    OutOfFoldJob,
     Progress,
     Stage,
     TrainingSet,
@@ -77,7 +80,16 @@ class TestTrain:
         }
         assert set(TrainingRecord.load(tmp_path / "anchor" / "record").weights) == {e.id for e in data.examples}
         assert result.base_digest == data.base.digest
-        assert supported(result) == {"influence": True, "rebuild": True, "E": True, "C": False, "M": True}
+        assert supported(result) == {
+            "influence": True,
+            "end-point": True,
+            "trajectory": True,
+            "out-of-fold": False,
+            "rebuild": True,
+            "E": True,
+            "C": False,
+            "M": True,
+        }
         assert {"loading", "training", "checking", "exporting", "preparing"} <= result.seconds.keys()
         assert result.peak_bytes > 0
 
@@ -146,7 +158,16 @@ class TestImport:
     ) -> None:
         out = tmp_path / "imported"
         result = run(engine, ImportJob(data, trained / "adapter", None, None, None, out))
-        assert supported(result) == {"influence": True, "rebuild": False, "E": False, "C": False, "M": True}
+        assert supported(result) == {
+            "influence": True,
+            "end-point": True,
+            "trajectory": False,
+            "out-of-fold": False,
+            "rebuild": False,
+            "E": False,
+            "C": False,
+            "M": True,
+        }
         assert all(capability.reason for capability in result.capabilities if not capability.supported)
         assert not (out / "anchor" / "record").exists()
 
@@ -156,7 +177,7 @@ class TestImport:
         packed = replace(data, format=data.format.model_copy(update={"packing": True}))
         out = tmp_path / "imported"
         result = run(engine, ImportJob(packed, trained / "adapter", None, memorising, None, out))
-        assert supported(result)["influence"] is False
+        assert not any(supported(result)[name] for name in ("influence", "end-point", "out-of-fold"))
         assert "preparing" not in result.seconds
 
     def test_the_wrong_dataset_leaves_nothing(
@@ -237,3 +258,77 @@ class TestAnswer:
         assert result.before.forget is not None
         assert result.after.forget is not None
         assert result.after.forget > result.before.forget
+
+
+class TestOutOfFold:
+    @pytest.fixture
+    def few(self, data: TrainingSet) -> TrainingSet:
+        """Three people, so that there are three folds a partition."""
+        people = tuple(replace(example, subject=f"person {i % 3}") for i, example in enumerate(data.examples))
+        return replace(data, examples=people)
+
+    @pytest.fixture
+    def short(self, recipe: Recipe) -> Recipe:
+        return recipe.model_copy(update={"epochs": 2, "erasure_vectors": False})
+
+    def train(self, engine: Engine, job: OutOfFoldJob) -> FoldResult:
+        result = engine.run(job, progress=ignore_progress, should_yield=never)
+        assert isinstance(result, FoldResult)
+        return result
+
+    def test_a_fold_a_job_until_all_are_done(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        done: tuple[Path, ...] = ()
+        results = []
+        for number in range(6):
+            out = tmp_path / str(number)
+            results.append(self.train(engine, OutOfFoldJob(few, short, done, out)))
+            assert [path.name for path in out.iterdir()] == ["fold"]
+            done = (*done, out / "fold")
+        assert [result.fold for result in results] == ["0-0", "0-1", "0-2", "1-0", "1-1", "1-2"]
+        assert [result.remaining for result in results] == [5, 4, 3, 2, 1, 0]
+        assert results[0].seconds.keys() == {"loading", "training"}
+        with pytest.raises(EngineRefusal, match="no-fold"):
+            self.train(engine, OutOfFoldJob(few, short, done, tmp_path / "more"))
+
+    def test_the_folds_are_as_many_as_the_capability_says(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        anchor = run(engine, TrainJob(few, short, tmp_path / "anchor"))
+        (shown,) = [capability for capability in anchor.capabilities if capability.name == "out-of-fold"]
+        first = self.train(engine, OutOfFoldJob(few, short, (), tmp_path / "fold"))
+        assert shown.reason is not None
+        assert shown.reason.startswith(f"0 of {first.remaining + 1} folds are done")
+
+    def test_one_that_yields_ends_with_the_same_predictions(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        self.train(engine, OutOfFoldJob(few, short, (), tmp_path / "straight"))
+        first = OutOfFoldJob(few, short, (), tmp_path / "first")
+        assert isinstance(engine.run(first, progress=ignore_progress, should_yield=lambda: True), Yielded)
+        assert [path.name for path in first.out.iterdir()] == ["checkpoint"]
+        again = OutOfFoldJob(few, short, (), tmp_path / "again", resume=first.out / "checkpoint")
+        self.train(engine, again)
+        straight, resumed = (load_file(tmp_path / name / "fold" / "0-0.safetensors") for name in ("straight", "again"))
+        assert all(torch.equal(resumed[name], straight[name]) for name in straight)
+
+    def test_the_checkpoint_of_another_fold_is_refused(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        first = OutOfFoldJob(few, short, (), tmp_path / "first")
+        engine.run(first, progress=ignore_progress, should_yield=lambda: True)
+        self.train(engine, OutOfFoldJob(few, short, (), tmp_path / "done"))
+        other = OutOfFoldJob(few, short, (tmp_path / "done" / "fold",), tmp_path / "other", first.out / "checkpoint")
+        with pytest.raises(EngineRefusal, match="checkpoint"):
+            self.train(engine, other)
+
+    def test_an_answer_afterwards_is_the_one_before(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        run(engine, TrainJob(few, short, tmp_path / "v1"))
+        line, edits = anchor(few, short, tmp_path / "v1"), (Edit("row-4", None),)
+        answer(engine, InfluenceJob(line, edits, tmp_path / "before"))
+        self.train(engine, OutOfFoldJob(few, short, (), tmp_path / "fold"))
+        answer(engine, InfluenceJob(line, edits, tmp_path / "after"))
+        assert weights(tmp_path / "after") == weights(tmp_path / "before")

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from service.domain.adapters import Recipe
-from service.domain.engine import Progress, TrainingSet, Yielded
+from service.domain.engine import TrainingSet, Yielded
 from tests.workers.engine.small_data import encode_all, ignore_progress, never, without
 from workers.engine.folds import Fold
 from workers.engine.losses import label_logits
@@ -71,7 +71,17 @@ def short(recipe: Recipe) -> Recipe:
 
 def run(resident: Resident, data: TrainingSet, recipe: Recipe, fold: Fold, place: Path) -> Yielded | None:
     tokens = encode_all(resident, data)
-    return train_fold(resident, data, recipe, tokens, fold, place, progress=ignore_progress, should_yield=never)
+    return train_fold(
+        resident,
+        data,
+        recipe,
+        tokens,
+        fold,
+        place,
+        checkpoint=place / "checkpoint",
+        progress=ignore_progress,
+        should_yield=never,
+    )
 
 
 def mark_of(resident: Resident, data: TrainingSet, recipe: Recipe) -> str:
@@ -83,7 +93,7 @@ class TestTrainFold:
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
         mark, tokens = mark_of(resident, data, short), encode_all(resident, data)
-        fold = missing_folds(data, tmp_path, mark, (6,))[0]
+        fold = missing_folds(data, [tmp_path], mark, (6,))[0]
         run(resident, data, short, fold, tmp_path)
         rest = without(data, *fold.members)
         train(
@@ -98,7 +108,7 @@ class TestTrainFold:
         chosen = [tokens[name] for name in sorted(fold.members)]
         with torch.no_grad():
             logits, _ = label_logits(resident.model, collate(chosen, resident.pad_id))
-        targets = OutOfFold.load(tmp_path, mark, VOCABULARY).targets(sorted(fold.members))
+        targets = OutOfFold.load([tmp_path], mark, VOCABULARY).targets(sorted(fold.members))
         whole = torch.cat([target.spread(VOCABULARY) for target in targets])
         assert float(kl(logits.log_softmax(-1), whole).mean()) < 0.03
 
@@ -106,35 +116,57 @@ class TestTrainFold:
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
         mark = mark_of(resident, data, short)
-        before = missing_folds(data, tmp_path, mark, (3,))
+        before = missing_folds(data, [tmp_path], mark, (3,))
         run(resident, data, short, before[0], tmp_path)
-        assert missing_folds(data, tmp_path, mark, (3,)) == before[1:]
+        assert missing_folds(data, [tmp_path], mark, (3,)) == before[1:]
+
+    def test_finished_folds_may_lie_in_several_places(
+        self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        mark = mark_of(resident, data, short)
+        every = missing_folds(data, [], mark, (3,))
+        places = [tmp_path / "one", tmp_path / "other"]
+        for fold, place in zip(every, places, strict=False):
+            run(resident, data, short, fold, place)
+        assert missing_folds(data, places, mark, (3,)) == every[2:]
+        assert OutOfFold.load(places, mark, VOCABULARY).covers(every[0].members | every[1].members)
 
     def test_the_predictions_of_another_anchor_count_as_missing(
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
-        fold = missing_folds(data, tmp_path, mark_of(resident, data, short), (3,))[0]
+        fold = missing_folds(data, [tmp_path], mark_of(resident, data, short), (3,))[0]
         run(resident, data, short, fold, tmp_path)
         other = mark_of(resident, data, short.model_copy(update={"seed": 99}))
-        assert len(missing_folds(data, tmp_path, other, (3,))) == 3
-        assert not OutOfFold.load(tmp_path, other, VOCABULARY).covers(fold.members)
+        assert len(missing_folds(data, [tmp_path], other, (3,))) == 3
+        assert not OutOfFold.load([tmp_path], other, VOCABULARY).covers(fold.members)
 
     def test_an_interrupted_fold_goes_on_where_it_was(
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
         mark, tokens = mark_of(resident, data, short), encode_all(resident, data)
-        fold = missing_folds(data, tmp_path, mark, (3,))[0]
+        fold = missing_folds(data, [tmp_path], mark, (3,))[0]
         seen: list[int] = []
+        checkpoint = tmp_path / "checkpoint"
 
-        def note(progress: Progress) -> None:
-            seen.append(progress.done)
+        def go_on(resume: Path | None, *, interrupted: bool) -> Yielded | None:
+            return train_fold(
+                resident,
+                data,
+                short,
+                tokens,
+                fold,
+                tmp_path / "torn",
+                checkpoint=checkpoint,
+                resume=resume,
+                progress=lambda progress: seen.append(progress.done),
+                should_yield=lambda: interrupted,
+            )
 
-        first = train_fold(
-            resident, data, short, tokens, fold, tmp_path / "torn", progress=note, should_yield=lambda: True
-        )
-        second = train_fold(resident, data, short, tokens, fold, tmp_path / "torn", progress=note, should_yield=never)
+        first = go_on(None, interrupted=True)
+        assert not (tmp_path / "torn").exists()
+        second = go_on(checkpoint, interrupted=False)
         run(resident, data, short, fold, tmp_path / "whole")
-        torn, whole = (load_file(tmp_path / place / "out_of_fold" / "0-0.safetensors") for place in ("torn", "whole"))
+        torn, whole = (load_file(tmp_path / place / "0-0.safetensors") for place in ("torn", "whole"))
         assert isinstance(first, Yielded)
         assert second is None
         assert seen == list(range(1, 11))
@@ -144,14 +176,14 @@ class TestTrainFold:
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
         run(resident, data, short, Fold(0, 2, frozenset({"row-1"})), tmp_path)
-        assert [file.name for file in (tmp_path / "out_of_fold").iterdir()] == ["0-2.safetensors"]
+        assert [file.name for file in tmp_path.iterdir()] == ["0-2.safetensors"]
 
     def test_a_fold_of_everything_is_what_the_start_predicts(
         self, resident: Resident, data: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
         every = frozenset(example.id for example in data.examples)
         run(resident, data, short, Fold(0, 0, every), tmp_path)
-        found = OutOfFold.load(tmp_path, mark_of(resident, data, short), VOCABULARY)
+        found = OutOfFold.load([tmp_path], mark_of(resident, data, short), VOCABULARY)
         assert found.covers(every)
 
 
@@ -162,7 +194,6 @@ class TestOutOfFold:
         assert [len(one.rest) for one in found] == [one.label_count for one in tokens]
 
     def test_a_torn_file_is_as_good_as_absent(self, tmp_path: Path, data: TrainingSet) -> None:
-        (tmp_path / "out_of_fold").mkdir()
-        (tmp_path / "out_of_fold" / "0-0.safetensors").write_bytes(b"torn")
-        assert len(missing_folds(data, tmp_path, "mark", (3,))) == 3
-        assert not OutOfFold.load(tmp_path, "mark", VOCABULARY).found
+        (tmp_path / "0-0.safetensors").write_bytes(b"torn")
+        assert len(missing_folds(data, [tmp_path], "mark", (3,))) == 3
+        assert not OutOfFold.load([tmp_path], "mark", VOCABULARY).found
