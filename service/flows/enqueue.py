@@ -2,7 +2,7 @@
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane, RunKind
-from service.flows.idle import is_due
+from service.flows.idle import URGENT, is_due
 from service.store.database import Unit
 from service.store.tables import Line, Target
 
@@ -20,7 +20,8 @@ def wake(unit: Unit, line: Line) -> None:
     for wants_rebuild in (False, True):
         for target in unit.targets.waiting(line.id, rebuild=wants_rebuild)[:1]:
             enqueue_target(unit, target)
-    for lane in Lane:
-        queued = unit.runs.queued(line.id, lane)
-        if queued is not None and is_due(unit, queued):
-            unit.runs.hint(queued.id, queued.pool, unit.now)
+    own = [unit.runs.queued(line.id, lane) for lane in URGENT]
+    idle = [run for run in unit.runs.all_queued(Lane.idle) if run.pool == line.pool and is_due(unit, run)]
+    for run in (*own, *idle):
+        if run is not None:
+            unit.runs.hint(run.id, run.pool, unit.now)

@@ -56,9 +56,13 @@ class RunRepository(Repository):
         return str(values["id"])
 
     def hint(self, run_id: str, pool: str, now: datetime) -> None:
-        """An outbox row: tell a worker of `pool` that this run waits."""
+        """An outbox row: tell a worker of `pool` that this run waits.
+
+        A run that another transaction has locked is not waited for: whoever claims it may be waiting for us.
+        """
         self.session.execute(insert(OutboxRow).values(run_id=run_id, pool=pool, created_at=now))
-        self.session.execute(update(Run).where(Run.id == run_id).values(hinted_at=now))
+        unlocked = select(Run.id).where(Run.id == run_id).with_for_update(skip_locked=True)
+        self.session.execute(update(Run).where(Run.id.in_(unlocked)).values(hinted_at=now))
 
     def queued(self, line_id: str, lane: Lane) -> Run | None:
         return self._in_lane(line_id, lane, RunState.queued)

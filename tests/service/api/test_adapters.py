@@ -58,6 +58,12 @@ class TestPolicy:
         assert after == {**before, "promotion": "manual"}
         assert api.client.get("/v1/adapters/bot").json()["policy"] == after
 
+    def test_folds_in_idle_time_can_be_switched_on_and_off(self, api: Api) -> None:
+        assert api.client.post("/v1/adapters", json=LINE).json()["policy"]["out_of_fold"] is False
+        for wanted in (True, False):
+            changed = api.client.patch("/v1/adapters/bot", json={"policy": {"out_of_fold": wanted}})
+            assert changed.json()["policy"]["out_of_fold"] is wanted
+
     def test_a_value_that_is_none(self, api: Api) -> None:
         api.client.post("/v1/adapters", json=LINE)
         response = api.client.patch("/v1/adapters/bot", json={"policy": {"shred_within_s": 0}})

@@ -132,6 +132,21 @@ class TestTrain:
         assert "another base model" in refused.err
 
 
+class TestPolicy:
+    def test_it_is_shown_and_settings_change(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(3))
+        assert lethe("policy", "support-bot", "--json").json["policy"]["out_of_fold"] is False
+        changed = lethe("policy", "support-bot", "out_of_fold=true", "promotion=manual", "max_share=0.2", "--json")
+        policy = changed.json["policy"]
+        assert (policy["out_of_fold"], policy["promotion"], policy["max_share"]) == (True, "manual", 0.2)
+        assert "out_of_fold" in lethe("policy", "support-bot").out
+
+    @pytest.mark.parametrize("change", ["out_of_fold", "colour=red", "max_share=2"])
+    def test_what_is_no_setting_is_refused(self, house: House, lethe: Lethe, change: str) -> None:
+        house.line("support-bot", people(3))
+        assert lethe("policy", "support-bot", change).code == 2
+
+
 class TestVersions:
     def test_lists_lines_versions_and_one_version(self, house: House, lethe: Lethe) -> None:
         line = house.line("support-bot", people(10))

@@ -215,8 +215,10 @@ class TestMakeRoom:
         repair(house, hint_timeout_s=0)
         assert claimed.run_id not in unsent(house)
         house.answer(answering)
+        assert claimed.run_id in unsent(house), "whoever ends other work says so"
+        all_hints_sent(house)
         repair(house, hint_timeout_s=0)
-        assert claimed.run_id in unsent(house)
+        assert claimed.run_id in unsent(house), "and the reconciler, should Redis have lost it"
 
     def test_to_a_request_for_its_own_line_and_for_good(self, house: House, line: str) -> None:
         claimed = claim_fold(house, line)
