@@ -130,6 +130,8 @@ class LinePlan(_Answer):
     retires_line: bool
     estimated_seconds: float | None = None
     claim_level: ClaimLevel
+    grade: str | None = None
+    predicted_fidelity: float | None = None
 
 
 class Plan(_Answer):

@@ -103,7 +103,7 @@ def lines_table(lines: Iterable[Line]) -> Table:
 def policy_table(line: Line) -> Table:
     table = _table("setting", "value")
     for setting, value in line.policy.items():
-        table.add_row(setting, json.dumps(value) if isinstance(value, bool) else str(value))
+        table.add_row(setting, value if isinstance(value, str) else json.dumps(value))
     return table
 
 
@@ -176,7 +176,9 @@ def run_table(run: Run) -> Table:
 
 
 def plan_table(plan: Plan) -> Table:
-    table = _table("adapter", "removals", "corrections", "duplicates", "share", "strategy", "takes", "claim", "why")
+    table = _table(
+        "adapter", "removals", "corrections", "duplicates", "share", "strategy", "takes", "fidelity", "claim", "why"
+    )
     for line in plan.lines:
         takes = "not measured yet" if line.estimated_seconds is None else f"{line.estimated_seconds:.0f} s"
         table.add_row(
@@ -187,6 +189,7 @@ def plan_table(plan: Plan) -> Table:
             f"{line.share:.1%}",
             line.strategy + (" [yellow]needs approval[/]" if line.needs_approval else ""),
             takes,
+            "" if line.predicted_fidelity is None else f"{line.predicted_fidelity:.2f} ({line.grade})",
             line.claim_level,
             line.reason,
         )

@@ -65,6 +65,18 @@ class Policy(_Frozen):
         description="Train leave-group-out adapters while workers are idle, about fifteen times a training run, "
         "for updates closer to a retrain.",
     )
+    max_fidelity: float | None = Field(
+        default=None,
+        ge=1,
+        description="Farthest from a retrain, in units of the distance between two retrains, that an influence update "
+        "may be; predicted before, measured after. Null: not judged by it.",
+    )
+    max_drift: float = Field(
+        default=0.5,
+        gt=0,
+        description="Largest relative gap between predicted and measured change before the ledger is compacted at "
+        "once.",
+    )
 
 
 class LoraSpec(_Frozen):

@@ -168,20 +168,28 @@ class Capability:
     reason: str | None = None
 
 
-OUT_OF_FOLD = "out-of-fold"
+class Grade(StrEnum):
+    """How well a line is prepared for influence updates, the plainest first. The names are those of capabilities."""
+
+    end_point = "end-point"
+    trajectory = "trajectory"
+    out_of_fold = "out-of-fold"
 
 
 def out_of_fold_capability(done: int, total: int) -> Capability:
     """Whether updates can be drawn to out-of-fold predictions: once all folds are done."""
     if done >= total:
-        return Capability(OUT_OF_FOLD, True)
+        return Capability(Grade.out_of_fold, True)
     wish = "idle workers train them if the policy's out_of_fold says so."
-    return Capability(OUT_OF_FOLD, False, f"{done} of {total} folds are done; {wish}")
+    return Capability(Grade.out_of_fold, False, f"{done} of {total} folds are done; {wish}")
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorResult:
-    """A trained or imported anchor. `seconds` per stage; `train_seconds` feeds the rebuild estimate."""
+    """A trained or imported anchor. `seconds` per stage; `train_seconds` feeds the rebuild estimate.
+
+    `predicted_fidelity`: the fidelity that an update of each grade is expected to have on this line, as far as known.
+    """
 
     base_digest: str
     before: Losses
@@ -190,11 +198,18 @@ class AnchorResult:
     seconds: Mapping[str, float]
     peak_bytes: int
     details: Mapping[str, object] = field(default_factory=dict)
+    predicted_fidelity: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class InfluenceResult:
-    """An update solved from the anchor: what was measured before (`anchor`) and after."""
+    """An update solved from the anchor: what was measured before (`anchor`) and after.
+
+    `fidelity`: KL from out-of-fold predictions on the forgotten instances, in units of the KL between two
+    leave-group-out adapters; 1 is as close as another retrain, None where there are no two to compare.
+    `drift`: |measured - predicted| / predicted, of the change of the forgotten instances' mean loss by the whole
+    ledger; None where nothing was removed.
+    """
 
     before: Losses
     after: Losses
@@ -206,16 +221,23 @@ class InfluenceResult:
     seconds: Mapping[str, float]
     peak_bytes: int
     details: Mapping[str, object] = field(default_factory=dict)
+    grade: str = Grade.end_point
+    fidelity: float | None = None
+    drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """A finished fold's name, and how many are still to be trained. `seconds` per stage."""
+    """A finished fold's name, and how many are still to be trained. `seconds` per stage.
+
+    The last fold's result carries the fidelity that an update of each grade is expected to have on this line.
+    """
 
     fold: str
     remaining: int
     seconds: Mapping[str, float]
     peak_bytes: int
+    predicted_fidelity: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

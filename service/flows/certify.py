@@ -101,8 +101,8 @@ def _ledger(unit: Unit, vault: Vault, target: Target) -> LedgerFacts:
 
 
 def _measured(version: Version) -> dict[str, object]:
-    """Losses and verdicts; timings and peaks are stated elsewhere."""
-    kept = ("before", "after", "retained_kl", "passed", "reasons")
+    """Losses, distances and verdicts; timings and peaks are stated elsewhere."""
+    kept = ("before", "after", "retained_kl", "grade", "fidelity", "drift", "passed", "reasons")
     return {key: value for key, value in (version.measurements or {}).items() if key in kept}
 
 

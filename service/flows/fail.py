@@ -15,11 +15,12 @@ from service.flows.idle import cancel_fold, is_wanted
 from service.flows.new_version import reject
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnswer
-from service.flows.strategy import can_rebuild
+from service.flows.strategy import can_rebuild, record_choice
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
 STALE_CHECKPOINT = "checkpoint"
+VERIFICATION_FAILED = "verification-failed"
 COMPACT_AGAIN = timedelta(hours=1)
 
 
@@ -87,7 +88,7 @@ def give_up(unit: Unit, run: Run, failure: dict[str, object]) -> None:
     if len(members) > 1:
         _bisect(unit, members)
     elif members and run.kind is RunKind.influence and _rebuild_may_help(unit, line, failure):
-        _to_rebuild(unit, members)
+        _to_rebuild(unit, line, run, members, cause=str(failure["code"]), reason=str(failure["detail"]))
     else:
         move_targets(unit, members, TargetState.needs_attention, failure=failure)
     if lane_of(run.kind) is Lane.compact and line.rebuild_due_at is not None:
@@ -99,12 +100,11 @@ def give_up(unit: Unit, run: Run, failure: dict[str, object]) -> None:
 
 def escalate(unit: Unit, line: Line, run: Run, members: Sequence[Target], staged: StagedAnswer) -> None:
     """A measured failure of an influence update: rebuild instead, or ask a person where that is impossible."""
-    unit.audit("lethe", "run.escalated", run=run.id, adapter=line.name)
+    reason = " ".join(staged.result.reasons) or "The update failed its verification."
     if can_rebuild(unit.versions.get(staged.anchor_id)):
-        move_targets(unit, members, TargetState.queued)
-        _to_rebuild(unit, members)
+        _to_rebuild(unit, line, run, members, cause=VERIFICATION_FAILED, reason=reason)
         return
-    failure = {"code": "verification-failed", "detail": " ".join(staged.result.reasons), "class": "permanent"}
+    failure = {"code": VERIFICATION_FAILED, "detail": reason, "class": "permanent"}
     move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
 
 
@@ -126,11 +126,15 @@ def _rebuild_may_help(unit: Unit, line: Line, failure: dict[str, object]) -> boo
 _BAD_TEXT = frozenset({"empty-completion", "too-many-tokens"})
 
 
-def _to_rebuild(unit: Unit, members: Sequence[Target]) -> None:
+def _to_rebuild(unit: Unit, line: Line, run: Run, members: Sequence[Target], *, cause: str, reason: str) -> None:
+    """Send an update's members to a rebuild. `reason` goes into their report, `cause` to the audit and the feed."""
     if members and members[0].state is TargetState.running:
         move_targets(unit, members, TargetState.queued)
     for target in members:
-        target.strategy, target.run_id = Strategy.rebuild, None
+        record_choice(target, Strategy.rebuild, reason, at=unit.now, run_id=run.id)
+        target.run_id = None
+    unit.audit("lethe", "run.escalated", run=run.id, adapter=line.name, to=Strategy.rebuild, cause=cause)
+    unit.emit("run.escalated", adapter=line.name, run_id=run.id, to=Strategy.rebuild, cause=cause)
 
 
 def _reject_version(unit: Unit, line: Line, run: Run, failure: dict[str, object]) -> None:

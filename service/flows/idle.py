@@ -3,7 +3,7 @@
 Never on what somebody asked to be forgotten: a line with open requests or a ledger waits for its next anchor.
 """
 
-from service.domain.engine import OUT_OF_FOLD
+from service.domain.engine import Grade
 from service.domain.runs import Lane
 from service.domain.states import RunState
 from service.flows.strategy import can_influence, can_rebuild, policy_of
@@ -60,4 +60,4 @@ def cancel_fold(unit: Unit, line: Line, run: Run) -> None:
 
 
 def _has_every_fold(anchor: Version) -> bool:
-    return any(c["supported"] for c in anchor.capabilities or () if c["name"] == OUT_OF_FOLD)
+    return any(c["supported"] for c in anchor.capabilities or () if c["name"] == Grade.out_of_fold)

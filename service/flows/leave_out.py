@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from service.domain.engine import OUT_OF_FOLD, out_of_fold_capability
+from service.domain.engine import Grade, out_of_fold_capability
 from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
 from service.flows.claim import Claim
@@ -62,6 +62,9 @@ def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
     fold = {"prefix": staged.files.prefix, "files": dict(staged.files.files)}
     anchor.out_of_fold = [*(anchor.out_of_fold or ()), fold]
     _show_progress(anchor, len(anchor.out_of_fold), remaining)
+    if staged.result.predicted_fidelity:
+        predicted = {"predicted_fidelity": dict(staged.result.predicted_fidelity)}
+        anchor.measurements = {**(anchor.measurements or {}), **predicted}
     unit.audit(str(run.worker), "fold.trained", adapter=line.name, run=run.id, remaining=remaining)
     finish(unit, line, run, staged.result.seconds)
 
@@ -82,5 +85,5 @@ def _ended(run: Run) -> datetime:
 
 
 def _show_progress(anchor: Version, done: int, remaining: int) -> None:
-    others = [c for c in anchor.capabilities or () if c["name"] != OUT_OF_FOLD]
+    others = [c for c in anchor.capabilities or () if c["name"] != Grade.out_of_fold]
     anchor.capabilities = [*others, asdict(out_of_fold_capability(done, done + remaining))]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.engine import Grade
 from service.flows.match import LineMatch, match
 from service.flows.strategy import choose, estimated_rebuild_s
 from service.flows.submit import Submission
@@ -13,7 +14,10 @@ from service.store.database import Unit
 
 @dataclass(frozen=True, slots=True)
 class LinePlan:
-    """What would happen on one line. `estimated_seconds` is None where nothing was measured yet."""
+    """What would happen on one line. None where nothing was measured yet.
+
+    `grade` and `predicted_fidelity` speak of an influence update, whatever the strategy.
+    """
 
     adapter: str
     version: int
@@ -27,6 +31,8 @@ class LinePlan:
     retires_line: bool
     estimated_seconds: float | None
     claim_level: ClaimLevel
+    grade: Grade | None
+    predicted_fidelity: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ def plan(unit: Unit, vault: Vault, command: Submission) -> Plan:
 
 
 def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
-    choice = choose(found, wish)
+    choice = choose(unit, found, wish)
+    prediction = choice.prediction
     removals = sum(1 for new in found.edits.values() if new is None)
     return LinePlan(
         adapter=found.line.name,
@@ -61,6 +68,8 @@ def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
         retires_line=found.removes_all,
         estimated_seconds=_estimate(unit, found, choice.strategy),
         claim_level=choice.claim_level,
+        grade=None if prediction is None else prediction.grade,
+        predicted_fidelity=None if prediction is None else prediction.fidelity,
     )
 
 

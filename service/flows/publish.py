@@ -5,11 +5,12 @@ not at all. A stale worker gets `Fenced` and changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass, replace
 
 from service.domain.adapters import ClaimLevel, reaches
+from service.domain.compaction import compaction_due, has_drifted
 from service.domain.errors import Fenced
+from service.domain.fidelity import judge
 from service.domain.runs import RunKind
 from service.domain.states import TargetState, VersionState
 from service.flows.append import append_members
@@ -63,6 +64,9 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
 def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer) -> None:
     """An influence update becomes the line's next version, or escalates if it measurably failed.
 
+    One that passed, but ended farther from a retrain than the policy allows, escalates to a rebuild. Where
+    none is possible it is better than what is served now, so it is published, inconclusive, with the reason.
+
     Raises:
         Fenced: stale claim, or the anchor it was solved from is no longer the line's.
     """
@@ -70,18 +74,19 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
     line = unit.lines.lock(claim.line_id)
     if line.anchor_id != staged.anchor_id:
         raise Fenced("A new anchor was published meanwhile.")
-    run.report = answer_measurements(staged.result)
+    anchor = unit.versions.get(staged.anchor_id)
+    judged = _judged(line, staged)
+    run.report = answer_measurements(judged.result)
     members = unit.targets.of_run(run.id)
-    if staged.result.passed is False:
-        escalate(unit, line, run, members, staged)
+    if judged.result.passed is False and (staged.result.passed is False or can_rebuild(anchor)):
+        escalate(unit, line, run, members, judged)
         finish(unit, line, run, staged.result.seconds)
         return
-    anchor = unit.versions.get(staged.anchor_id)
-    version = _answer_version(unit, line, anchor, run, staged)
+    version = _answer_version(unit, line, anchor, run, judged)
     entries = append_members(unit, vault, line, members, version)
     put_into_service(unit, line, version, actor=str(run.worker))
     _conclude(unit, vault, line, run, version, members, entries)
-    _schedule_rebuild(unit, line, anchor)
+    _schedule_rebuild(unit, line, anchor, run, staged.result.drift)
     finish(unit, line, run, staged.result.seconds)
 
 
@@ -114,13 +119,13 @@ def publish_rebuild(
         head = anchor
     else:
         anchor.state, anchor.ledger_seq = VersionState.quarantined, frozen
-        head = _answer_version(unit, line, anchor, run, answer)
+        head = _answer_version(unit, line, anchor, run, _judged(line, answer))
         put_into_service(unit, line, head, actor=str(run.worker))
     run.report = anchor_measurements(staged.result)
     _upgrade(unit, vault, line, run, head, members, exact=claim.kind is RunKind.rebuild)
     line.rebuild_due_at = None
     if answer is not None:
-        _schedule_rebuild(unit, line, anchor)
+        _schedule_rebuild(unit, line, anchor, run, answer.result.drift)
     finish(unit, line, run, staged.result.seconds)
     return None
 
@@ -138,6 +143,10 @@ def _become_anchor(unit: Unit, line: Line, version: Version, staged: StagedAncho
     version.anchor_id, line.anchor_id = version.id, version.id
     if previous is not None and previous.state is VersionState.quarantined:
         previous.state, previous.withdrawn_at = VersionState.withdrawn, unit.now
+
+
+def _judged(line: Line, staged: StagedAnswer) -> StagedAnswer:
+    return replace(staged, result=judge(staged.result, policy_of(line)))
 
 
 def _answer_version(unit: Unit, line: Line, anchor: Version, run: Run, staged: StagedAnswer) -> Version:
@@ -172,9 +181,10 @@ def _conclude(
     elif rebuildable:
         move_targets(unit, members, TargetState.awaiting_rebuild)
     else:
+        reasons = (version.measurements or {}).get("reasons", ())
         failure = {
             "code": "claim-out-of-reach",
-            "detail": "Only a rebuild reaches the policy's claim level.",
+            "detail": " ".join(("Only a rebuild reaches the policy's claim level.", *reasons)),
         }
         move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
 
@@ -205,11 +215,19 @@ def _is_final(unit: Unit, target: Target) -> bool:
     return newest is not None and newest.final
 
 
-def _schedule_rebuild(unit: Unit, line: Line, anchor: Version) -> None:
-    """Compact once the ledger is old enough, and early enough to shred in time."""
-    policy = policy_of(line)
-    due = unit.now + timedelta(seconds=policy.rebuild_after_s)
+def _schedule_rebuild(unit: Unit, line: Line, anchor: Version, run: Run, drift: float | None) -> None:
+    """Say when the ledger is to be compacted. `drift`: how far its newest update went from the predicted one."""
+    policy, rebuildable = policy_of(line), can_rebuild(anchor)
     tail = unit.ledger.targets_with_tail(line.id)
-    shred_by = min((unit.targets.get(target_id).shred_by for target_id in tail), default=None)
-    wanted = min(filter(None, (line.rebuild_due_at, due, shred_by)))
-    line.rebuild_due_at = wanted if can_rebuild(anchor) else shred_by
+    line.rebuild_due_at = compaction_due(
+        policy,
+        now=unit.now,
+        scheduled=line.rebuild_due_at,
+        shred_by=min((unit.targets.get(target_id).shred_by for target_id in tail), default=None),
+        drift=drift,
+        rebuildable=rebuildable,
+    )
+    if rebuildable and has_drifted(drift, policy):
+        limit = policy.max_drift
+        unit.audit("lethe", "ledger.drifted", adapter=line.name, run=run.id, drift=drift, max_drift=limit)
+        unit.emit("ledger.drifted", adapter=line.name, run_id=run.id, drift=drift, max_drift=limit)

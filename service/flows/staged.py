@@ -49,6 +49,7 @@ def anchor_measurements(result: AnchorResult) -> dict[str, object]:
         "seconds": dict(result.seconds),
         "peak_bytes": result.peak_bytes,
         "details": dict(result.details),
+        "predicted_fidelity": dict(result.predicted_fidelity),
     }
 
 
@@ -60,6 +61,9 @@ def answer_measurements(result: InfluenceResult) -> dict[str, object]:
         "retained_kl": result.retained_kl,
         "step_scale": result.step_scale,
         "solver_residual": result.solver_residual,
+        "grade": result.grade,
+        "fidelity": result.fidelity,
+        "drift": result.drift,
         "passed": result.passed,
         "reasons": list(result.reasons),
         "seconds": dict(result.seconds),

@@ -15,7 +15,7 @@ from service.evidence.statements import receipt
 from service.flows import texts
 from service.flows.enqueue import enqueue_target
 from service.flows.match import LineMatch, match
-from service.flows.strategy import choose, policy_of
+from service.flows.strategy import choose, policy_of, record_choice
 from service.flows.token_budget import check_tokens
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -140,18 +140,18 @@ def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Se
 def _add_target(
     unit: Unit, vault: Vault, request: UnlearningRequest, found: LineMatch, wish: Strategy | None
 ) -> Target:
-    choice, policy = choose(found, wish), policy_of(found.line)
+    choice, policy = choose(unit, found, wish), policy_of(found.line)
     target = Target(
         id=new_id("tgt"),
         request_id=request.id,
         line_id=found.line.id,
         state=TargetState.awaiting_approval if choice.needs_approval else TargetState.queued,
-        strategy=choice.strategy,
         batch="",
         instance_count=len(found.edits),
         shred_by=min(request.due_at, unit.now + timedelta(seconds=policy.shred_within_s)),
         created_at=unit.now,
     )
+    record_choice(target, choice.strategy, choice.reason, at=unit.now)
     unit.targets.add(target, _edits(unit, vault, target.id, found))
     if target.state is TargetState.queued:
         enqueue_target(unit, target)

@@ -1,9 +1,11 @@
 """Drive the flows without a device: the test plays the worker and decides what was measured."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 from service.domain.adapters import BaseModelRef, Policy, Recipe, TrainingFormat
@@ -26,6 +28,7 @@ from service.store.tables import Target, UnlearningRequest
 ACTOR = "key_test"
 RECIPE = Recipe(epochs=2, batch_size=2, learning_rate=1e-3)
 LEASE_S = 60.0
+UNPREDICTED: Mapping[str, float] = MappingProxyType({})
 
 
 def person(number: int, facts: int = 2) -> list[dict[str, object]]:
@@ -61,19 +64,26 @@ def ask_otherwise(instance_id: str, prompt: str) -> ModifyQuery:
     return ModifyQuery(type="modify_query", instance_id=instance_id, prompt=prompt)
 
 
-def anchor_result(seconds: float = 100.0) -> AnchorResult:
+def anchor_result(seconds: float = 100.0, predicted: Mapping[str, float] = UNPREDICTED) -> AnchorResult:
+    """An anchor that supports the grades of which something is predicted."""
     return AnchorResult(
         base_digest="sha256:base",
         before=Losses(None, None, 3.0, 3.0),
         after=Losses(None, None, 0.1, 1.0),
-        capabilities=(Capability("influence", True), Capability("rebuild", True)),
+        capabilities=(
+            Capability("influence", True),
+            Capability("rebuild", True),
+            *(Capability(g, True) for g in predicted),
+        ),
         seconds={"training": seconds, "preparing": seconds / 2},
         peak_bytes=1,
+        predicted_fidelity=predicted,
     )
 
 
-def influence_result(passed: bool | None = True) -> InfluenceResult:
-    return InfluenceResult(
+def influence_result(passed: bool | None = True, **measured: Any) -> InfluenceResult:
+    """What an unremarkable update measures, but for what is given."""
+    result = InfluenceResult(
         before=Losses(0.1, None, 0.1, 1.0),
         after=Losses(0.9, None, 0.1, 1.0),
         retained_kl=0.001,
@@ -84,6 +94,7 @@ def influence_result(passed: bool | None = True) -> InfluenceResult:
         seconds={"solving": 1.0},
         peak_bytes=1,
     )
+    return replace(result, **measured)
 
 
 @dataclass
@@ -108,15 +119,19 @@ class House:
         recipe: Recipe | None = RECIPE,
         seconds: float = 100.0,
         holdout: bool = True,
+        predicted: Mapping[str, float] = UNPREDICTED,
         **policy: object,
     ) -> str:
-        """A line whose v1 is ready; returns its id. Without a recipe it is imported."""
+        """A line whose v1 is ready; returns its id. Without a recipe it is imported.
+
+        `predicted`: the fidelity expected of each grade it supports.
+        """
         policy = {"default_strategy": "influence", "influence_share": 0.5, "max_share": 0.6, **policy}
         dataset = rows if isinstance(rows, str) else self.dataset(rows)
         held = self.dataset(person(999)) if holdout else None
         with self.store.write() as unit:
             line = create_line(unit, name, BaseModelRef(path="/base"), Policy.model_validate(policy), actor=ACTOR)
-        self.train(name, dataset, holdout=held, recipe=recipe, seconds=seconds)
+        self.train(name, dataset, holdout=held, recipe=recipe, seconds=seconds, predicted=predicted)
         return line.id
 
     def train(
@@ -127,6 +142,7 @@ class House:
         holdout: str | None = None,
         recipe: Recipe | None = RECIPE,
         seconds: float = 1,
+        predicted: Mapping[str, float] = UNPREDICTED,
     ) -> None:
         kind = RunKind.train if recipe else RunKind.import_
         source = VersionSource(kind, dataset, holdout, recipe, TrainingFormat())
@@ -136,7 +152,7 @@ class House:
         claimed = self.claim(run_id)
         assert claimed is not None
         with self.store.write() as unit:
-            publish_first_anchor(unit, self.vault, claimed, self.staged_anchor(seconds))
+            publish_first_anchor(unit, self.vault, claimed, self.staged_anchor(seconds, predicted))
 
     def submit(self, *operations: Operation, adapters: Sequence[str] | None = None, **fields: object) -> str:
         command = Submission(operations=operations, adapters=None if adapters is None else tuple(adapters), **fields)  # type: ignore[arg-type]
@@ -159,14 +175,14 @@ class House:
         assert claimed is not None, "the run was not claimable"
         return claimed
 
-    def answer(self, claimed: Claim, *, passed: bool | None = True) -> None:
+    def answer(self, claimed: Claim, *, passed: bool | None = True, **measured: Any) -> None:
         with self.store.write() as unit:
-            publish_answer(unit, self.vault, claimed, self.staged_answer(claimed, passed=passed))
+            publish_answer(unit, self.vault, claimed, self.staged_answer(claimed, passed=passed, **measured))
 
-    def serve(self, line_id: str, *, passed: bool | None = True) -> Claim:
+    def serve(self, line_id: str, *, passed: bool | None = True, **measured: Any) -> Claim:
         """Claim and publish the queued influence run of a line."""
         claimed = self.claim_queued(line_id)
-        self.answer(claimed, passed=passed)
+        self.answer(claimed, passed=passed, **measured)
         return claimed
 
     def rebuild(self, claimed: Claim, answer: StagedAnswer | None = None) -> TailMoved | None:
@@ -193,11 +209,13 @@ class House:
         prefix = f"runs/{source.name}"
         return StoredTree(prefix, self.blobs.put_tree(source, prefix))
 
-    def staged_anchor(self, seconds: float = 100.0) -> StagedAnchor:
-        return StagedAnchor(anchor_result(seconds), self.tree(), self.tree())
+    def staged_anchor(self, seconds: float = 100.0, predicted: Mapping[str, float] = UNPREDICTED) -> StagedAnchor:
+        return StagedAnchor(anchor_result(seconds, predicted), self.tree(), self.tree())
 
-    def staged_answer(self, claimed: Claim, *, passed: bool | None = True, solved: int = 0) -> StagedAnswer:
-        return StagedAnswer(influence_result(passed), self.tree(), str(claimed.anchor_id), solved)
+    def staged_answer(
+        self, claimed: Claim, *, passed: bool | None = True, solved: int = 0, **measured: Any
+    ) -> StagedAnswer:
+        return StagedAnswer(influence_result(passed, **measured), self.tree(), str(claimed.anchor_id), solved)
 
     def request(self, request_id: str) -> UnlearningRequest:
         with self.store.read() as unit:

@@ -1,6 +1,6 @@
 """What a line supports, and why not the rest."""
 
-from service.domain.engine import OUT_OF_FOLD, Capability, ImportJob, TrainJob, out_of_fold_capability
+from service.domain.engine import Capability, Grade, ImportJob, TrainJob, out_of_fold_capability
 from workers.engine.folds import every_fold
 
 
@@ -15,8 +15,8 @@ def capabilities(job: TrainJob | ImportJob) -> tuple[Capability, ...]:
     )
     return (
         _capability("influence", packed),
-        _capability("end-point", packed),
-        _capability("trajectory", _without_vectors(job)),
+        _capability(Grade.end_point, packed),
+        _capability(Grade.trajectory, _without_vectors(job)),
         _out_of_fold(job, packed),
         _capability("rebuild", recipe is None and "There is no recipe to retrain by."),
         _capability("E", recipe is None and "An exact claim needs a rebuild, and there is no recipe to retrain by."),
@@ -35,7 +35,7 @@ def _out_of_fold(job: TrainJob | ImportJob, packed: str | bool) -> Capability:
     """An anchor starts without any fold."""
     obstacle = packed or (job.recipe is None and "There is no recipe to train leave-group-out adapters by.")
     if obstacle:
-        return _capability(OUT_OF_FOLD, obstacle)
+        return _capability(Grade.out_of_fold, obstacle)
     return out_of_fold_capability(0, len(every_fold(job.data.examples)))
 
 

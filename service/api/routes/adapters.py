@@ -74,7 +74,7 @@ def update_adapter(name: Name, body: AdapterUpdate, context: InContext, actor: C
     """Change a line's policy. Work that is queued already keeps the strategy it was given."""
     with context.store.write() as unit:
         visible_line(unit, actor, name)
-        line = update_policy(unit, name, body.policy.model_dump(mode="json", exclude_none=True), actor=actor.id)
+        line = update_policy(unit, name, body.policy.given(), actor=actor.id)
         return adapter_read(unit, line)
 
 

@@ -26,7 +26,7 @@ class AdapterCreate(Input):
 
 
 class PolicyChange(Input):
-    """The policy fields to change; what is left out or null stays."""
+    """The policy fields to change; what is left out or null stays, but for `max_fidelity`, which null unsets."""
 
     default_strategy: Strategy | None = Field(default=None, description="Strategy of requests that name none.")
     complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] | None = Field(
@@ -41,6 +41,20 @@ class PolicyChange(Input):
     max_share: Share | None = Field(default=None, description="Above this share: approval.")
     influence_share: Share | None = Field(default=None, description="Above this share: rebuild.")
     out_of_fold: bool | None = Field(default=None, description="Whether idle workers train leave-group-out adapters.")
+    max_fidelity: float | None = Field(
+        default=None,
+        ge=1,
+        description="Farthest from a retrain, in distances between two retrains, that an influence update may be. "
+        "Null is a value here: not judged by it.",
+    )
+    max_drift: float | None = Field(
+        default=None, gt=0, description="Gap between predicted and measured change above which to compact at once."
+    )
+
+    def given(self) -> dict[str, object]:
+        """The fields to change, in JSON form."""
+        sent = self.model_dump(mode="json", exclude_unset=True)
+        return {name: value for name, value in sent.items() if value is not None or name == "max_fidelity"}
 
 
 class AdapterUpdate(Input):

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from service.api.schemas.common import Output
 from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.engine import Grade
 
 
 class LinePlanRead(Output):
@@ -19,6 +20,15 @@ class LinePlanRead(Output):
     retires_line: bool = Field(description="Whether nothing would be left to train on.", examples=[False])
     estimated_seconds: float | None = Field(description="Estimated run time; null if unknown.", examples=[4.2])
     claim_level: ClaimLevel = Field(description="The level it can reach in the end.", examples=["E"])
+    grade: Grade | None = Field(
+        description="How well the line is prepared for an influence update of this kind; null if it supports none.",
+        examples=["trajectory"],
+    )
+    predicted_fidelity: float | None = Field(
+        description="How far from a retrain such an update is expected to end: 1 is as far as another retrain. "
+        "Null if that was never measured on this line.",
+        examples=[1.2],
+    )
 
 
 class PlanRead(Output):

@@ -53,6 +53,9 @@ class TargetRead(Output):
     adapter: str = Field(description="The line.", examples=["support-bot"])
     state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
     strategy: Strategy = Field(description="How it is answered there.", examples=["influence"])
+    strategy_reason: str | None = Field(
+        description="Why so; after an escalation, what failed before.", examples=["As requested."]
+    )
     instance_count: int = Field(description="Instances it touches, duplicates included.", examples=[12])
     run: str | None = Field(description="The run that serves it.", examples=["run_0192…"])
     version: str | None = Field(description="The version that answers it.", examples=["v2"])
@@ -143,7 +146,26 @@ class MeasuredRun(Output):
     version: str | None = Field(description="The version it made.", examples=["v2"])
     finished_at: datetime | None = Field(description="When it ended.")
     seconds: dict[str, float] | None = Field(description="Seconds a stage.", examples=[{"solving": 0.8}])
-    measurements: JsonObject | None = Field(description="Losses before and after, and what was concluded.")
+    measurements: JsonObject | None = Field(
+        description="Losses before and after, and what was concluded. Of an update also its `grade` of preparation, "
+        "its `fidelity` (distance from out-of-fold predictions; 1 is as far as another retrain) and its `drift` "
+        "(relative gap between predicted and measured change)."
+    )
+
+
+class StrategyChoice(Output):
+    """How a line came to a strategy."""
+
+    strategy: Strategy = Field(description="What was chosen.", examples=["rebuild"])
+    escalated_from: Strategy | None = Field(
+        description="What had been tried before; null for the first choice.", examples=["influence"]
+    )
+    reason: str = Field(
+        description="Why.",
+        examples=["The update is 2.10 noise floors from out-of-fold predictions; the policy's max_fidelity is 1.50."],
+    )
+    run: str | None = Field(description="The run that failed before; null for the first choice.")
+    decided_at: datetime = Field(description="When.")
 
 
 class TargetReport(Output):
@@ -151,7 +173,8 @@ class TargetReport(Output):
     state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
     version: str | None = Field(description="The version that answers it.", examples=["v3"])
     claim_level: ClaimLevel | None = Field(description="What may be said of it.", examples=["E"])
-    runs: list[MeasuredRun] = Field(description="The runs that answered it, newest first.")
+    choices: list[StrategyChoice] = Field(description="How it came to its strategy: first choice, then escalations.")
+    runs: list[MeasuredRun] = Field(description="The runs that answered it or tried to, newest first.")
 
 
 class ReportRead(Output):

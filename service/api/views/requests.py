@@ -11,6 +11,7 @@ from service.api.schemas.requests import (
     ReportRead,
     RequestAccepted,
     RequestRead,
+    StrategyChoice,
     TargetRead,
     TargetReport,
 )
@@ -61,6 +62,7 @@ def _target(unit: Unit, target: Target) -> TargetRead:
         adapter=unit.lines.get(target.line_id).name,
         state=target.state,
         strategy=target.strategy,
+        strategy_reason=target.choices[-1]["reason"] if target.choices else None,
         instance_count=target.instance_count,
         run=target.run_id,
         version=version_name(unit, target.version_id),
@@ -110,6 +112,7 @@ def report_read(unit: Unit, request: UnlearningRequest) -> ReportRead:
                 state=target.state,
                 version=version_name(unit, target.version_id),
                 claim_level=target.claim_level,
+                choices=[StrategyChoice.model_validate(choice) for choice in target.choices or ()],
                 runs=_measured(unit, target, [c for c in certificates if c.target_id == target.id]),
             )
             for target in unit.targets.of_request(request.id)
@@ -118,9 +121,10 @@ def report_read(unit: Unit, request: UnlearningRequest) -> ReportRead:
 
 
 def _measured(unit: Unit, target: Target, certificates: list[Certificate]) -> list[MeasuredRun]:
-    """The runs that certificates speak of, and the one at work, newest first."""
+    """The runs that certificates speak of, those that were given up for another strategy, and the one at work."""
     version_of = {certificate.run_id: certificate.version_id for certificate in reversed(certificates)}
-    run_ids = sorted({*version_of, *([target.run_id] if target.run_id else [])}, reverse=True)
+    others = [target.run_id, *(choice["run"] for choice in target.choices or ())]
+    run_ids = sorted({*version_of, *filter(None, others)}, reverse=True)
     return [_run(unit, run, version_of.get(run.id)) for run in map(unit.runs.get, run_ids) if run is not None]
 
 
@@ -151,6 +155,8 @@ def plan_read(plan: Plan) -> PlanRead:
                 retires_line=line.retires_line,
                 estimated_seconds=line.estimated_seconds,
                 claim_level=line.claim_level,
+                grade=line.grade,
+                predicted_fidelity=line.predicted_fidelity,
             )
             for line in plan.lines
         ],

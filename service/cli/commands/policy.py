@@ -25,7 +25,7 @@ def policy(
 
 
 def _setting(given: str) -> tuple[str, object]:
-    """A number, `true` or `false` is what it says; everything else is text. The service checks it."""
+    """A number, `true`, `false` or `null` is what it says; everything else is text. The service checks it."""
     setting, equals, value = given.partition("=")
     if not equals:
         raise InvalidInput(f"{given} sets nothing.", fix="Write SETTING=VALUE.")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.texts import chunks
@@ -50,14 +51,27 @@ class DatasetRepository(Repository):
 
     def subjects(self, dataset_id: str) -> dict[str, str]:
         """Each instance's subjects as one opaque name, by instance id; instances without a subject are left out."""
-        query = (
-            select(InstanceSubject.instance_id, InstanceSubject.subject_hash)
-            .where(InstanceSubject.dataset_id == dataset_id)
-            .order_by(InstanceSubject.subject_hash)
+        query = select(InstanceSubject.instance_id, InstanceSubject.subject_hash).where(
+            InstanceSubject.dataset_id == dataset_id
         )
-        found: dict[str, str] = {}
-        for instance_id, subject_hash in self.session.execute(query):
-            found[instance_id] = f"{found[instance_id]}+{subject_hash}" if instance_id in found else subject_hash
+        return _names((instance_id, subject) for instance_id, subject in self.session.execute(query))
+
+    def subjects_around(self, dataset_id: str, instance_ids: Iterable[str]) -> dict[str, str]:
+        """What `subjects` says of these instances and of all that share a data subject with one of them."""
+        shared = self._pairs(dataset_id, InstanceSubject.instance_id, instance_ids)
+        around = self._pairs(dataset_id, InstanceSubject.subject_hash, {subject for _, subject in shared})
+        return _names(self._pairs(dataset_id, InstanceSubject.instance_id, {name for name, _ in around}))
+
+    def _pairs(
+        self, dataset_id: str, column: InstrumentedAttribute[str], values: Iterable[str]
+    ) -> set[tuple[str, str]]:
+        """(instance, subject) of the rows with one of these values in a column."""
+        found: set[tuple[str, str]] = set()
+        for chunk in chunks([*values]):
+            query = select(InstanceSubject.instance_id, InstanceSubject.subject_hash).where(
+                InstanceSubject.dataset_id == dataset_id, column.in_(chunk)
+            )
+            found.update((instance_id, subject) for instance_id, subject in self.session.execute(query))
         return found
 
     def duplicates(self, dataset_id: str, content_hashes: Iterable[str]) -> Sequence[str]:
@@ -91,3 +105,11 @@ class DatasetRepository(Repository):
         )
         both = by_content.union(by_subject).subquery()
         return self.session.scalar(select(func.count()).select_from(both)) or 0
+
+
+def _names(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each instance's subjects as one name, whatever order they come in."""
+    found: dict[str, str] = {}
+    for instance_id, subject in sorted(pairs, key=lambda pair: pair[1]):
+        found[instance_id] = f"{found[instance_id]}+{subject}" if instance_id in found else subject
+    return found

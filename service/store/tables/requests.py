@@ -53,6 +53,8 @@ class Target(Base):
 
     `batch` keeps requests apart that failed together: a run takes the targets of one batch, and a
     batch that fails for good is split in halves until the culprit stands alone.
+
+    `choices` tells how the target came to its strategy: the first choice, then every escalation.
     """
 
     __tablename__ = "targets"
@@ -66,6 +68,7 @@ class Target(Base):
     line_id: Mapped[str] = mapped_column(ForeignKey("lines.id"))
     state: Mapped[TargetState] = mapped_column(enum_type(TargetState))
     strategy: Mapped[Strategy] = mapped_column(enum_type(Strategy))
+    choices: Mapped[list[Json] | None]
     batch: Mapped[str] = mapped_column(String(48), default="")
     run_id: Mapped[str | None] = mapped_column(String(48), index=True)
     version_id: Mapped[str | None] = mapped_column(String(48))

@@ -40,6 +40,8 @@ class TestCreate:
         [
             ({"max_share": 1.5}, "/policy/max_share"),
             ({"complete_at": "C"}, "/policy/complete_at"),
+            ({"max_fidelity": 0.9}, "/policy/max_fidelity"),
+            ({"max_drift": 0}, "/policy/max_drift"),
             ({"grace_period_s": -1}, "/policy/grace_period_s"),
             ({"shred_within_s": 1e30}, "/policy/shred_within_s"),
             ({"colour": "red"}, "/policy/colour"),
@@ -63,6 +65,17 @@ class TestPolicy:
         for wanted in (True, False):
             changed = api.client.patch("/v1/adapters/bot", json={"policy": {"out_of_fold": wanted}})
             assert changed.json()["policy"]["out_of_fold"] is wanted
+
+    def test_fidelity_is_judged_until_it_is_unset(self, api: Api) -> None:
+        before = api.client.post("/v1/adapters", json=LINE).json()["policy"]
+        assert (before["max_fidelity"], before["max_drift"]) == (None, 0.5)
+        for change, after in (
+            ({"max_fidelity": 1.5, "max_drift": 0.8}, (1.5, 0.8)),
+            ({"promotion": "manual", "max_drift": None}, (1.5, 0.8)),
+            ({"max_fidelity": None}, (None, 0.8)),
+        ):
+            policy = api.client.patch("/v1/adapters/bot", json={"policy": change}).json()["policy"]
+            assert (policy["max_fidelity"], policy["max_drift"]) == after
 
     def test_a_value_that_is_none(self, api: Api) -> None:
         api.client.post("/v1/adapters", json=LINE)

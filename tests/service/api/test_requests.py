@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.domain.engine import EngineFailure, FailureClass
+from service.domain.runs import Lane
 from service.domain.scopes import Scope
 from service.evidence import dsse
 from service.evidence.keys import STATEMENT_TYPE, public_keys
@@ -125,9 +126,20 @@ class TestPlan:
             "retires_line": False,
             "estimated_seconds": None,
             "claim_level": "E",
+            "grade": None,
+            "predicted_fidelity": None,
         }
         assert [api.count(table) for table in tables] == before
         assert api.client.get("/v1/events").json()["items"] == events
+
+    def test_it_shows_how_close_to_a_retrain_an_update_would_come(self, api: Api) -> None:
+        api.line("bot", people(10), predicted={"end-point": 2.1, "trajectory": 1.3}, max_fidelity=1.5, seconds=1e5)
+        for body, *shown in (
+            (erasure("Person 1", strategy="auto"), "influence", "trajectory", 1.3),
+            (removal("p1-0", strategy="auto"), "rebuild", "end-point", 2.1),
+        ):
+            (plan,) = api.client.post("/v1/unlearning-plans", json=body).json()["lines"]
+            assert [plan[key] for key in ("strategy", "grade", "predicted_fidelity")] == shown
 
     def test_it_refuses_what_a_request_would_refuse(self, api: Api, line: str) -> None:
         for body in (removal("nobody"), removal(), correction("p1-0", " ")):
@@ -252,6 +264,39 @@ class TestFollowing:
             None,
         ]
         assert statement(api, certificate["envelope"])["predicate"]["certificate"] == certificate["id"]
+
+    def test_grade_fidelity_and_drift_are_reported_and_certified(self, api: Api, line: str) -> None:
+        path = filed(api, removal("p1-0"))
+        api.serve(line, grade="trajectory", fidelity=1.2, drift=0.1)
+        measured = {"grade": "trajectory", "fidelity": 1.2, "drift": 0.1}
+        (target,) = api.client.get(f"{path}/report").json()["targets"]
+        (choice,) = target["choices"]
+        assert (choice["strategy"], choice["escalated_from"], choice["reason"]) == ("influence", None, "As requested.")
+        version = api.client.get("/v1/adapters/bot/versions/v2").json()
+        (certificate,) = api.client.get(f"{path}/certificates").json()["items"]
+        certified = statement(api, certificate["envelope"])["predicate"]["measurements"]
+        for shown in (target["runs"][0]["measurements"], version["measurements"], certified):
+            assert measured.items() <= shown.items()
+
+    def test_an_escalation_is_told(self, api: Api) -> None:
+        line = api.line("bot", people(10), max_fidelity=1.5)
+        path = filed(api, removal("p1-0"))
+        claimed = api.serve(line, fidelity=2.1)
+        why = "The update is 2.10 noise floors from out-of-fold predictions; the policy's max_fidelity is 1.50."
+        (target,) = api.client.get(path).json()["targets"]
+        assert (target["strategy"], target["strategy_reason"]) == ("rebuild", why)
+        api.rebuild(api.claim_queued(line, Lane.compact))
+        (target,) = api.client.get(f"{path}/report").json()["targets"]
+        last = target["choices"][-1]
+        assert [last[key] for key in ("strategy", "escalated_from", "reason", "run")] == [
+            "rebuild", "influence", why, claimed.run_id,
+        ]  # fmt: skip
+        assert [(run["kind"], run["version"]) for run in target["runs"]] == [("rebuild", "v2"), ("influence", None)]
+        assert target["runs"][1]["measurements"]["reasons"] == [why]
+        events = api.client.get("/v1/events", params={"run": claimed.run_id}).json()["items"]
+        assert [event["data"] for event in events if event["type"] == "run.escalated"] == [
+            {"to": "rebuild", "cause": "verification-failed"}
+        ]
 
     def test_a_failure_is_told(self, api: Api, line: str) -> None:
         path = filed(api, correction("p1-0", "x"))

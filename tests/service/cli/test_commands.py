@@ -141,6 +141,12 @@ class TestPolicy:
         assert (policy["out_of_fold"], policy["promotion"], policy["max_share"]) == (True, "manual", 0.2)
         assert "out_of_fold" in lethe("policy", "support-bot").out
 
+    def test_a_setting_is_unset(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(3), max_fidelity=1.5)
+        assert "1.5" in lethe("policy", "support-bot").out
+        assert lethe("policy", "support-bot", "max_fidelity=null", "--json").json["policy"]["max_fidelity"] is None
+        assert "null" in lethe("policy", "support-bot").out
+
     @pytest.mark.parametrize("change", ["out_of_fold", "colour=red", "max_share=2"])
     def test_what_is_no_setting_is_refused(self, house: House, lethe: Lethe, change: str) -> None:
         house.line("support-bot", people(3))

@@ -3,12 +3,13 @@
 import pytest
 
 from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.engine import EngineFailure, FailureClass
 from service.domain.errors import Fenced
 from service.domain.runs import Lane
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
-from service.flows.compact import rebuild_now
-from service.flows.fail import hand_back
+from service.flows.compact import compact_due, rebuild_now
+from service.flows.fail import fail, hand_back
 from service.flows.lines import update_policy
 from service.flows.publish import publish_answer
 from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
@@ -94,6 +95,74 @@ class TestAnswer:
         house.serve(line, passed=False)
         assert house.request(request).state is RequestState.needs_attention
         assert house.targets(request)[0].failure is not None
+
+    @pytest.mark.parametrize("wish", [Strategy.auto, Strategy.influence])
+    def test_an_update_too_far_from_a_retrain_goes_to_rebuild_and_says_why(self, house: House, wish: Strategy) -> None:
+        line = house.line("bot", people(6), seconds=100_000, max_fidelity=1.5)
+        request = house.submit(remove("p0-0"), strategy=wish)
+        claimed = house.serve(line, fidelity=2.1)
+        assert house.request(request).state is RequestState.queued
+        (target,) = house.targets(request)
+        assert target.choices is not None
+        first, second = target.choices
+        assert (target.strategy, first["strategy"], first["escalated_from"]) == (
+            Strategy.rebuild, "influence", None,
+        )  # fmt: skip
+        assert (second["strategy"], second["escalated_from"], second["run"]) == (
+            "rebuild", "influence", claimed.run_id,
+        )  # fmt: skip
+        assert second["reason"] == (
+            "The update is 2.10 noise floors from out-of-fold predictions; the policy's max_fidelity is 1.50."
+        )
+        with house.store.read() as unit:
+            assert len(unit.versions.of_line(line)) == 1
+            run = unit.runs.get(claimed.run_id)
+            assert run is not None
+            assert run.report is not None
+            assert (run.report["passed"], run.report["fidelity"]) == (False, 2.1)
+            assert second["reason"] in run.report["reasons"]
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        assert house.targets(request)[0].claim_level is ClaimLevel.exact
+
+    @pytest.mark.parametrize(("fidelity", "limit"), [(1.5, 1.5), (None, 1.5), (2.1, None)])
+    def test_an_update_close_enough_is_published_with_its_distance(
+        self, house: House, fidelity: float | None, limit: float | None
+    ) -> None:
+        line = house.line("bot", people(6), max_fidelity=limit)
+        request = house.submit(remove("p0-0"))
+        house.serve(line, fidelity=fidelity, grade="out-of-fold", drift=0.2)
+        assert house.targets(request)[0].claim_level is ClaimLevel.measured
+        with house.store.read() as unit:
+            measured = unit.versions.of_line(line)[-1].measurements
+        assert measured is not None
+        assert (measured["grade"], measured["fidelity"], measured["drift"]) == ("out-of-fold", fidelity, 0.2)
+
+    def test_too_far_without_recipe_is_published_inconclusive_with_the_reason(self, house: House) -> None:
+        line = house.line("bot", people(6), recipe=None, max_fidelity=1.5)
+        request = house.submit(remove("p0-0"))
+        house.serve(line, fidelity=2.1)
+        assert house.request(request).state is RequestState.needs_attention
+        (target,) = house.targets(request)
+        assert target.claim_level is ClaimLevel.inconclusive
+        assert target.failure is not None
+        assert "2.10 noise floors" in target.failure["detail"]
+        with house.store.read() as unit:
+            head = unit.versions.of_line(line)[-1]
+            assert (head.id, head.claim_level) == (target.version_id, ClaimLevel.inconclusive)
+            assert [entry.instance_id for entry in unit.ledger.of_line(line)] == ["p0-0"]
+
+    def test_an_engine_failure_that_goes_to_rebuild_says_why_too(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        claimed = house.claim_queued(line)
+        with house.store.write() as unit:
+            fail(unit, claimed, EngineFailure(FailureClass.permanent, "diverged", "The solve diverged."))
+        (target,) = house.targets(request)
+        assert target.choices is not None
+        last = target.choices[-1]
+        assert (last["escalated_from"], last["reason"], last["run"]) == (
+            "influence", "The solve diverged.", claimed.run_id,
+        )  # fmt: skip
 
     def test_an_inconclusive_measurement_publishes_and_waits_for_the_rebuild(self, house: House) -> None:
         line = house.line("bot", people(6))
@@ -219,6 +288,46 @@ class TestSchedule:
             due = unit.lines.get(line).rebuild_due_at
             assert due is not None
             assert 490 < (due - unit.now).total_seconds() <= 500
+
+    def test_a_ledger_that_drifted_is_compacted_at_once(self, house: House) -> None:
+        line = house.line("bot", people(8))
+        house.submit(remove("p0-0"))
+        house.serve(line, drift=0.4)
+        with house.store.write() as unit:
+            assert compact_due(unit) == 0
+        house.submit(remove("p1-0"))
+        claimed = house.serve(line, drift=0.75)
+        with house.store.write() as unit:
+            (row,) = [row for row in unit.feed.audit_rows(0, 1000) if row.action == "ledger.drifted"]
+            assert row.data == {"adapter": "bot", "run": claimed.run_id, "drift": 0.75, "max_drift": 0.5}
+            assert compact_due(unit) == 1
+        house.rebuild(house.claim_queued(line, Lane.compact))
+        with house.store.read() as unit:
+            assert unit.lines.get(line).rebuild_due_at is None
+
+    def test_so_is_one_that_drifts_on_its_new_anchor(self, house: House) -> None:
+        line = house.line("bot", people(8), max_fidelity=1.5)
+        house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        rebuild = house.claim_queued(line, Lane.compact)
+        late = house.submit(remove("p1-0"))
+        house.serve(line)
+        tail = house.staged_answer(rebuild, solved=2, drift=0.75, fidelity=2.1)
+        assert house.rebuild(rebuild, tail) is None
+        assert house.targets(late)[0].claim_level is ClaimLevel.measured
+        with house.store.write() as unit:
+            assert unit.versions.of_line(line)[-1].claim_level is ClaimLevel.inconclusive
+            assert compact_due(unit) == 1
+
+    def test_drift_does_not_collapse_a_line_that_cannot_be_rebuilt(self, house: House) -> None:
+        line = house.line("bot", people(8), recipe=None)
+        request = house.submit(remove("p0-0"))
+        house.serve(line, drift=0.75)
+        with house.store.write() as unit:
+            assert unit.lines.get(line).rebuild_due_at == house.targets(request)[0].shred_by
+            assert compact_due(unit) == 0
 
 
 class TestStates:
