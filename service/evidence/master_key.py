@@ -14,16 +14,23 @@ from service.domain.errors import InvalidInput
 from service.evidence.derivation import KEY_BYTES
 
 
-def load_master_key(setting: str | None, home: Path) -> bytes:
+def load_master_key(setting: str | None, home: Path, *, may_create: bool = True) -> bytes:
     """The 256-bit master key: `setting` in base64, else that of `home`/keys/master.key, created if missing.
 
     Raises:
-        InvalidInput: the setting or the file is not a base64 key of 32 bytes, or others may read the file.
+        InvalidInput: the setting or the file is not a base64 key of 32 bytes, or others may read the file; or
+            there is neither, and none may be created.
     """
     if setting is not None:
         return _decode(setting, field="LETHE_MASTER_KEY")
     path = home / "keys" / "master.key"
     if not path.exists():
+        if not may_create:
+            raise InvalidInput(
+                "The deployment's master key is not here.",
+                fix="Set LETHE_MASTER_KEY, or LETHE_HOME to the home that has it.",
+                code="master-key-missing",
+            )
         _create(path)
     if path.stat().st_mode & 0o077:
         raise InvalidInput(

@@ -30,6 +30,17 @@ def vault_of(store: Store, settings: Settings) -> Vault:
     return open_vault(store, load_master_key(secret, settings.home))
 
 
+def reading_vault(settings: Settings) -> Vault:
+    """A vault that opens what the deployment sealed and leaves it as it is: what this one signs, nobody can verify.
+
+    Raises:
+        InvalidInput: the master key is malformed or not here.
+    """
+    secret = settings.master_key.get_secret_value() if settings.master_key else None
+    master_key = load_master_key(secret, settings.home, may_create=False)
+    return Vault(Sealer(master_key), KeyedHash(master_key), Signer.generate())
+
+
 def open_vault(store: Store, master_key: bytes) -> Vault:
     """The vault of a deployment; makes its first signing key if there is none."""
     sealer = Sealer(master_key)

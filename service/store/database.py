@@ -112,6 +112,12 @@ class Store:
         self.engine.dispose()
 
 
+def is_there(url: str) -> bool:
+    """Whether there is a database to open; on SQLite, opening one that is not there would make it."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or (parsed.database is not None and Path(parsed.database).is_file())
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

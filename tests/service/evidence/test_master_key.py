@@ -67,3 +67,11 @@ def test_a_damaged_key_file_is_refused_rather_than_replaced(tmp_path: Path) -> N
 
 def test_two_homes_have_two_keys(tmp_path: Path) -> None:
     assert load_master_key(None, tmp_path / "a") != load_master_key(None, tmp_path / "b")
+
+
+def test_a_reader_makes_no_key(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_master_key(None, tmp_path, may_create=False)
+
+    assert caught.value.code == "master-key-missing"
+    assert not list(tmp_path.iterdir())
