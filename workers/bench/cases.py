@@ -20,6 +20,8 @@ from workers.engine.tokens import Tokens
 class Line:
     """A trained adapter. `tokens` has every training and holdout instance by id; `anchor` is its weights [p].
 
+    `training_record` is None for an adapter that was trained elsewhere and came without one.
+
     `place` is where it is kept on disk, with whatever idle workers would have made for it. `subjects` groups
     the training instances. `preparation` is what the engine made once for the anchor, and `end_point` what it
     would have made for the same adapter had it been imported without a record.
@@ -28,13 +30,24 @@ class Line:
     resident: Resident
     data: TrainingSet
     recipe: Recipe
-    record: TrainingRecord
+    training_record: TrainingRecord | None
     preparation: Preparation
     end_point: Preparation
     anchor: Tensor
     tokens: Mapping[str, Tokens]
     subjects: Mapping[str, tuple[str, ...]]
     place: Path
+
+    @property
+    def record(self) -> TrainingRecord:
+        """The training record, for methods that do nothing without one.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.training_record is None:
+            raise ValueError("this needs a training record, and the line was imported without one")
+        return self.training_record
 
     @property
     def training_instances(self) -> int:

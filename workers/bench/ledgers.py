@@ -1,9 +1,11 @@
 """The changes that a benchmark asks for: four tasks, four shares, and any number of forget sets."""
 
 import random
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import cycle
 
+from service.domain.instances import Content
 from service.domain.ledger import Edit, canonical
 from workers.bench.settings import Setting
 
@@ -29,16 +31,22 @@ class Share(StrEnum):
 FRACTIONS = {Share.hundredth: 0.01, Share.tenth: 0.1, Share.two_fifths: 0.4}
 
 
+class Unaskable(Exception):
+    """The data do not allow for a ledger of this task and share. The message holds no text of theirs."""
+
+
 def draw(setting: Setting, task: Task, share: Share, index: int) -> tuple[Edit, ...]:
     """The `index`-th ledger of a task and share, the same on every call.
 
     Removals take whole subjects, as erasure requests do, and corrections single instances, spread over
     subjects. Different indices name different instances as long as there are enough.
+
+    Raises:
+        Unaskable: nothing would be left, or no other instance has what would stand in for what goes.
     """
-    chosen = _instances(setting, whole_subjects=task is not Task.correction or share is Share.subject, share=share)
-    count = _count(setting, share)
-    start = index * count % len(chosen)
-    names = (chosen + chosen)[start : start + count]
+    names = _names(setting, task, share, index)
+    if len(names) == len(setting.data.examples):
+        raise Unaskable("it would change every instance")
     rng = random.Random(f"{task}/{share}/{index}")
     operations = cycle(_OPERATIONS[task])
     return canonical(_edit(setting, name, next(operations), rng) for name in names)
@@ -52,20 +60,18 @@ _OPERATIONS = {
 }
 
 
-def _count(setting: Setting, share: Share) -> int:
-    if share is Share.subject:
-        return len(next(iter(setting.subjects.values())))
-    return max(1, round(FRACTIONS[share] * len(setting.data.examples)))
-
-
-def _instances(setting: Setting, *, whole_subjects: bool, share: Share) -> list[str]:
-    """All training instances in a seeded order, subject by subject or mixed."""
+def _names(setting: Setting, task: Task, share: Share, index: int) -> Sequence[str]:
+    """The instances that change, in a seeded order: subject by subject, or mixed."""
     subjects = sorted(setting.subjects)
     random.Random(0).shuffle(subjects)
-    names = [name for subject in subjects for name in setting.subjects[subject]]
-    if not whole_subjects:
-        random.Random(1).shuffle(names)
-    return names
+    if share is Share.subject:
+        return setting.subjects[subjects[index % len(subjects)]]
+    chosen = [name for subject in subjects for name in setting.subjects[subject]]
+    if task is Task.correction:
+        random.Random(1).shuffle(chosen)
+    count = max(1, round(FRACTIONS[share] * len(chosen)))
+    start = index * count % len(chosen)
+    return (chosen + chosen)[start : start + count]
 
 
 def _edit(setting: Setting, name: str, operation: Task, rng: random.Random) -> Edit:
@@ -76,9 +82,27 @@ def _edit(setting: Setting, name: str, operation: Task, rng: random.Random) -> E
     alike = sorted(
         other
         for other, kind in setting.kinds.items()
-        if kind == setting.kinds[name] and contents[other].completion != old.completion
+        if kind == setting.kinds[name] and _response(contents[other]) != _response(old)
     )
     if operation is Task.correction:
-        return Edit(name, old.with_completion(contents[rng.choice(alike)].completion or ""))
+        return Edit(name, _any(setting, rng, alike, lambda other: old.with_completion(_response(contents[other]))))
     reworded = setting.reworded.get(name)
-    return Edit(name, reworded if reworded is not None else contents[rng.choice(alike)])
+    return Edit(name, reworded if reworded is not None else _any(setting, rng, alike, contents.__getitem__))
+
+
+def _any(setting: Setting, rng: random.Random, names: list[str], content_of: Callable[[str], Content]) -> Content:
+    """The content that a random one of the names gives, of those that can be trained on."""
+    while names:
+        name = rng.choice(names)
+        content = content_of(name)
+        if setting.fits(content):
+            return content
+        names.remove(name)
+    raise Unaskable("no other instance has another response that fits")
+
+
+def _response(content: Content) -> str:
+    """What a correction replaces: the completion, or a chat's last assistant message."""
+    if content.messages is None:
+        return content.completion or ""
+    return next(message.content for message in reversed(content.messages) if message.role == "assistant")

@@ -42,7 +42,7 @@ def trained_line(setting: Setting, regime: str, cache: Path, device: torch.devic
         resident=resident,
         data=setting.data,
         recipe=recipe,
-        record=TrainingRecord.load(place / "record"),
+        training_record=TrainingRecord.load(place / "record"),
         preparation=load_preparation(place / "prepared", resident.device),
         end_point=load_preparation(place / "end-point", resident.device),
         anchor=load_file(_weights(place))["weights"].to(resident.device),
@@ -76,7 +76,7 @@ def case_of(line: Line, edits: Sequence[Edit], seed: int) -> Case:
     return Case(
         line=line,
         edits=canonical,
-        changes=canonical_changes(new, line.tokens, instance_weights(trained, line.record)),
+        changes=canonical_changes(new, line.tokens, instance_weights(trained, line.training_record)),
         retained=tuple(line.tokens[name] for name in trained if name not in changed),
         seed=seed,
     )

@@ -42,10 +42,10 @@ class Plan:
         return len(self.questions) * len(ORACLE_SEEDS)
 
 
-def quick() -> Plan:
-    """Every method on removal of a tenth and of one subject, memorised, once."""
+def quick(regime: str = "memorised") -> Plan:
+    """Every method on removal of a tenth and of one subject, in one regime, once."""
     shares = (Share.subject, Share.tenth)
-    return Plan(tuple(Question(Task.removal, share, "memorised", 0) for share in shares), (0,))
+    return Plan(tuple(Question(Task.removal, share, regime, 0) for share in shares), (0,))
 
 
 def whole(*, regimes: Sequence[str], forget_sets: int = 3, seeds: int = 3) -> Plan:

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from workers.bench.cases import Case, Line
 from workers.bench.cost import metered
-from workers.bench.ledgers import draw
+from workers.bench.ledgers import Unaskable, draw
 from workers.bench.lines import case_of, retrained, trained_line
 from workers.bench.measure import Groups, Yardstick
 from workers.bench.methods.method import Method
 from workers.bench.plan import ORACLE_SEEDS, Plan, Question
 from workers.bench.results import Failure, Report, Result, environment
 from workers.bench.settings import Setting
+from workers.engine.errors import EngineRefusal
 from workers.engine.evaluation import spread
 from workers.engine.tokens import Tokens, encode
 
@@ -28,13 +29,17 @@ Advance = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a run needs throughout. `cache` keeps lines and oracles between runs."""
+    """What a run needs throughout. `cache` keeps lines and oracles between runs.
+
+    `line` is there where the setting has one of its own; else a line is trained for every regime.
+    """
 
     setting: Setting
     plan: Plan
     methods: Mapping[str, Method]
     cache: Path
     advance: Advance
+    line: Line | None = None
 
     @property
     def units(self) -> int:
@@ -47,8 +52,8 @@ class Bench:
         found: list[Result | Failure] = []
         device = torch.device("cpu")
         for regime in self.plan.regimes:
-            self.advance(f"training a line, {regime}")
-            line = trained_line(self.setting, regime, self.cache)
+            self.advance(f"training a line, {regime}" if self.line is None else "opening the line")
+            line = self.line or trained_line(self.setting, regime, self.cache)
             device = line.resident.device
             for question in self.plan.of(regime):
                 found.extend(self._ask(line, question))
@@ -57,7 +62,11 @@ class Bench:
         return Report(environment=environment(device), results=results, failures=failures)
 
     def _ask(self, line: Line, question: Question) -> Iterator[Result | Failure]:
-        edits = draw(self.setting, question.task, question.share, question.index)
+        try:
+            edits = draw(self.setting, question.task, question.share, question.index)
+        except Unaskable as obstacle:
+            yield from self._pass_over(question, str(obstacle))
+            return
         oracles: list[Tensor] = []
         for seed in ORACLE_SEEDS:
             self.advance(f"{question}: oracle {seed}")
@@ -68,6 +77,15 @@ class Bench:
             for name, method in self.methods.items():
                 self.advance(f"{question}: {name}")
                 yield self._measure(question, case, name, method, yardstick)
+
+    def _pass_over(self, question: Question, reason: str) -> Iterator[Failure]:
+        """Every method's failure to answer what cannot be asked."""
+        for _ in ORACLE_SEEDS:
+            self.advance(f"{question}: not possible")
+        for seed in self.plan.seeds:
+            for name in self.methods:
+                self.advance(f"{question}: not possible")
+                yield Failure.model_validate({**self._about(question, seed, name), "reason": reason})
 
     def _yardstick(self, line: Line, case: Case, oracles: Sequence[Tensor]) -> Yardstick:
         def encoded(changed: Sequence[str]) -> list[Tokens]:
@@ -89,25 +107,28 @@ class Bench:
     ) -> Result | Failure:
         line = case.line
         line.resident.parameters.set(line.anchor)
-        about = {
-            "method": name,
-            "world": self.setting.name,
-            "task": question.task.value,
-            "share": question.share.value,
-            "regime": question.regime,
-            "forget_set": question.index,
-            "seed": case.seed,
-        }
+        about = self._about(question, case.seed, name)
         try:
             with metered(line.resident.model) as cost:
                 weights = method(case)
-        except (RuntimeError, ValueError, ArithmeticError) as error:
+        except (RuntimeError, ValueError, ArithmeticError, EngineRefusal) as error:
             return Failure.model_validate({**about, "reason": f"{type(error).__name__}: {error}"})
         if not bool(torch.isfinite(weights).all()):
             return Failure.model_validate({**about, "reason": "its weights are not finite"})
         share = cost.instance_gradients / line.training_instances
         measures = yardstick.measure(weights)
         return Result.model_validate({**about, "cost": share, "seconds": cost.seconds, **measures.model_dump()})
+
+    def _about(self, question: Question, seed: int, method: str) -> dict[str, object]:
+        return {
+            "method": method,
+            "world": self.setting.name,
+            "task": question.task.value,
+            "share": question.share.value,
+            "regime": question.regime,
+            "forget_set": question.index,
+            "seed": seed,
+        }
 
 
 def _every(tokens: Sequence[Tokens]) -> list[Tokens]:

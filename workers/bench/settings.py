@@ -1,6 +1,6 @@
 """Where a benchmark takes place: a base model, training data with subjects, and recipes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,16 @@ ORDINARY_EPOCHS = 6
 TOFU_VOCABULARY = 2000
 
 
+def _anything(content: Content) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """`subjects` groups the training instances, `kinds` tells which of them ask the same of someone else.
 
-    `reworded` has the same question in other words, by instance id, where there is one.
+    `reworded` has the same question in other words, by instance id, where there is one. `fits` tells whether a
+    content that no instance has yet can be trained on.
     """
 
     name: str
@@ -30,6 +35,7 @@ class Setting:
     kinds: Mapping[str, str]
     reworded: Mapping[str, Content]
     recipes: Mapping[str, Recipe]
+    fits: Callable[[Content], bool] = _anything
 
 
 def generated(cache: Path) -> Setting:

@@ -1,6 +1,7 @@
 """A whole benchmark in little: lines, oracles, every kind of answer, and what becomes of one that fails."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ class TestRun:
         report, _ = ask(setting, cache, Task.correction, {"lethe": METHODS["lethe"]})
         assert not report.failures
         assert report.results[0].fidelity_reworded is None
+
+    def test_what_cannot_be_asked_is_a_failure_of_every_method(self, setting: Setting, cache: Path) -> None:
+        narrow = replace(setting, fits=lambda content: False)
+        report, _ = ask(narrow, cache, Task.correction, {"nothing": METHODS["nothing"], "breaks": breaks})
+        assert not report.results
+        assert {failure.reason for failure in report.failures} == {"no other instance has another response that fits"}
+        assert {failure.method for failure in report.failures} == {"nothing", "breaks"}
 
 
 class TestPlans:

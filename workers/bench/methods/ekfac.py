@@ -24,7 +24,7 @@ def accurate_retained(case: Case, b: Tensor) -> Tensor:
     """(F + D)⁻¹ b [p] with F of every instance that is left: no sketch, and the removed not in it."""
     line = case.line
     trained = [example.id for example in line.data.examples]
-    weights, edited = instance_weights(trained, line.record), {change.instance_id for change in case.changes}
+    weights, edited = instance_weights(trained, line.training_record), {change.instance_id for change in case.changes}
     remaining = [(line.tokens[name], weights[name]) for name in trained if name not in edited]
     remaining += [(change.new, change.weight) for change in case.changes if change.new is not None]
     tokens, shares = [tokens for tokens, _ in remaining], [share for _, share in remaining]
@@ -36,7 +36,7 @@ def accurate_retained(case: Case, b: Tensor) -> Tensor:
 def training_ekfac(case: Case) -> EkfacCurvature:
     """EK-FAC of the whole training set at the weights in the resident: made before any request arrives."""
     line = case.line
-    weights = instance_weights([example.id for example in line.data.examples], line.record)
+    weights = instance_weights([example.id for example in line.data.examples], line.training_record)
     trained = [line.tokens[name] for name in weights]
     with offline():
         return EkfacCurvature.fit(line.resident, trained, list(weights.values()), torch.Generator().manual_seed(0))

@@ -17,6 +17,8 @@ class Replay:
 
     def __call__(self, case: Case) -> Tensor:
         line = case.line
+        if self.checkpoint >= len(line.record.checkpoints):
+            raise ValueError("the training record has no such checkpoint")
         origin = line.record.checkpoints[self.checkpoint]
         stream = Stream([*case.retained, *case.new], case.seed)
         return descend(
