@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.domain.adapters import Recipe, TrainingFormat
-from service.domain.errors import Busy, Conflict, Suppressed
+from service.domain.errors import Busy, Conflict, InvalidInput, Suppressed
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind
 from service.domain.states import VersionState
@@ -33,6 +33,7 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
 
     Raises:
         NotFound: unknown line or dataset.
+        InvalidInput: dataset and holdout share instance ids.
         Conflict: the line is retired.
         Suppressed: the dataset holds instances or subjects that were erased before.
         Busy: the line is training, importing or rebuilding already, or has open requests.
@@ -41,6 +42,7 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
     find_dataset(unit, source.dataset)
     if source.holdout is not None:
         find_dataset(unit, source.holdout, field="holdout")
+        _check_holdout(unit, source.dataset, source.holdout)
     _check_line(unit, line)
     _check_suppression(unit, line, source.dataset)
     version = _version(unit, line, source)
@@ -49,6 +51,19 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
     unit.audit(actor, "version.created", adapter=adapter, version=version.number, kind=source.kind)
     unit.emit("version.created", adapter=adapter, run_id=version.run_id, version=version.number, kind=source.kind)
     return version
+
+
+def _check_holdout(unit: Unit, dataset_id: str, holdout_id: str) -> None:
+    """An id names one text of a version, trained on or never seen."""
+    count = unit.datasets.shared_count(dataset_id, holdout_id)
+    if count:
+        raise InvalidInput(
+            f"{count} instances of the holdout have the id of one in the dataset.",
+            field="/source/holdout",
+            fix="Upload a holdout of never-seen instances, under ids of their own.",
+            code="holdout-shares-ids",
+            extra={"instances": count},
+        )
 
 
 def _check_line(unit: Unit, line: Line) -> None:

@@ -18,7 +18,9 @@ class TrainSource(Input):
 
     type: Literal["train"] = Field(description="Train here.")
     dataset: DatasetId = Field(description="What it is trained on.")
-    holdout: DatasetId | None = Field(default=None, description="Never-seen instances, for calibration.")
+    holdout: DatasetId | None = Field(
+        default=None, description="Never-seen instances, for calibration, under ids of their own."
+    )
     recipe: Recipe = Field(default=Recipe(), description="How it is trained.")
     training_format: TrainingFormat = Field(
         default=TrainingFormat(), description="How an instance becomes tokens and a loss."
@@ -30,7 +32,7 @@ class ImportSource(Input):
 
     type: Literal["import"] = Field(description="Trained elsewhere.")
     dataset: DatasetId = Field(description="What it was trained on.")
-    holdout: DatasetId | None = Field(default=None, description="Instances it never saw.")
+    holdout: DatasetId | None = Field(default=None, description="Instances it never saw, under ids of their own.")
     recipe: Recipe | None = Field(default=None, description="How it was trained; without it, no rebuild is possible.")
     training_format: TrainingFormat = Field(
         default=TrainingFormat(), description="How an instance became tokens and a loss."

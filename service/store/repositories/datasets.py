@@ -92,6 +92,12 @@ class DatasetRepository(Repository):
                     Suppression(kind=kind, hash=value, line_id=line_id, request_id=request_id, created_at=now)
                 )
 
+    def shared_count(self, dataset_id: str, other_id: str) -> int:
+        """How many instance ids two datasets have in common."""
+        others = select(InstanceRow.instance_id).where(InstanceRow.dataset_id == other_id)
+        query = select(func.count()).where(InstanceRow.dataset_id == dataset_id, InstanceRow.instance_id.in_(others))
+        return self.session.scalar(query) or 0
+
     def suppressed_count(self, dataset_id: str, line_id: str) -> int:
         """How many instances of a dataset are on the suppression list of this line or of all lines."""
         scope = Suppression.line_id.in_(["", line_id])

@@ -117,6 +117,14 @@ class TestTrain:
         other = api.client.post("/v1/adapters/other/versions", json={"source": {"type": "train", "dataset": dataset}})
         assert_problem(other, 404, "unknown-adapter")
 
+    def test_a_holdout_that_repeats_ids(self, api: Api, dataset: str) -> None:
+        held = api.upload([{**people(1)[0], "completion": "Another text."}, {**people(1)[0], "id": "held"}])
+        assert_problem(
+            train(api, dataset, holdout=held), 422, "holdout-shares-ids", field="/source/holdout", instances=1
+        )
+        assert_problem(send(api, dataset, holdout=dataset), 422, "holdout-shares-ids", field="/source/holdout")
+        assert_nothing_kept(api)
+
     def test_one_training_at_a_time(self, api: Api, dataset: str) -> None:
         first = train(api, dataset)
         assert_problem(train(api, dataset), 409, "line-busy", run=first.json()["run"])

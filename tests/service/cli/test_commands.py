@@ -109,8 +109,10 @@ class TestTrain:
     def test_makes_the_line_uploads_and_starts(self, house: House, lethe: Lethe, rows: Path, tmp_path: Path) -> None:
         recipe = tmp_path / "recipe.json"
         recipe.write_text(RECIPE.model_dump_json())
+        held = tmp_path / "held.jsonl"
+        held.write_text("".join(json.dumps({**row, "id": f"held-{row['id']}"}) + "\n" for row in people(1)))
         asked = lethe(
-            "train", "support-bot", "--base", tmp_path, "--dataset", rows, "--holdout", rows,
+            "train", "support-bot", "--base", tmp_path, "--dataset", rows, "--holdout", held,
             "--recipe", recipe, "--epochs", "7", "--rank", "4", "--no-wait", "--json",
         )  # fmt: skip
         assert asked.code == 0
@@ -123,7 +125,7 @@ class TestTrain:
         assert version.recipe is not None
         assert (version.recipe["epochs"], version.recipe["batch_size"]) == (7, RECIPE.batch_size)
         assert (version.recipe["lora"]["r"], version.recipe["lora"]["alpha"]) == (4, 8)
-        assert [item["instance_count"] for item in lethe("datasets", "--json").json] == [20, 20]
+        assert [item["instance_count"] for item in lethe("datasets", "--json").json] == [2, 20]
 
     def test_another_base_model_is_another_line(self, house: House, lethe: Lethe, rows: Path, tmp_path: Path) -> None:
         house.line("support-bot", people(3))
