@@ -37,6 +37,7 @@ from service.flows.leave_out import must_make_room, publish_fold
 from service.flows.progress import report_progress
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
 from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
+from service.flows.strategy import policy_of
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -186,6 +187,7 @@ class Supervisor:
             run = fenced_run(unit, claimed.run_id, claimed.fence)
             line = unit.lines.get(claimed.line_id)
             edits = tail_edits(unit, self._vault, line, run.frozen_seq or 0)
+            budget = policy_of(line).update_budget
         known = {example.id for example in job.data.examples}
         return InfluenceJob(
             anchor=Anchor(
@@ -197,6 +199,7 @@ class Supervisor:
             ),
             edits=tuple(edit for edit in edits if edit.instance_id in known),
             out=job.out / f"tail-{moved.head}",
+            budget=budget,
         )
 
     def _stage_anchor(self, claimed: Claim, out: Path, result: AnchorResult) -> StagedAnchor:

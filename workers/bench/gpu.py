@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from service.domain.adapters import LoraSpec, Recipe
+from service.domain.adapters import UPDATE_BUDGET, LoraSpec, Recipe
 from service.domain.engine import Anchor, Progress, TrainingSet
 from service.domain.ledger import Edit
 from workers.bench.memory import random_record
@@ -144,7 +144,7 @@ def _measure_all(
 
     def remove(count: int) -> Callable[[], object]:
         edits = [Edit(example.id, None) for example in data.examples[:count]]
-        return lambda: answer(resident, anchor, preparation, record, edits, _ignore)
+        return lambda: answer(resident, anchor, preparation, record, edits, _ignore, budget=UPDATE_BUDGET)
 
     for count in setting.removals:
         resident.parameters.set(start)

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
+from service.domain.adapters import UPDATE_BUDGET, LoraSpec, Recipe, TrainingFormat
 from service.domain.engine import Anchor, Base, Example, Progress, TrainingSet
 from service.domain.instances import Content
 from service.domain.ledger import Edit
@@ -86,7 +86,7 @@ def measure_answering(setting: Setting) -> tuple[int, int]:
     preparation = load_preparation(setting.artefacts, resident.device)
     anchor = Anchor("", data, Recipe(epochs=3), setting.base, setting.artefacts)
     edits = [Edit(example.id, None) for example in data.examples[:REMOVED]]
-    answer(resident, anchor, preparation, record, edits, _ignore)
+    answer(resident, anchor, preparation, record, edits, _ignore, budget=UPDATE_BUDGET)
     return resident.parameters.size, _peak(resident) - before
 
 

@@ -1,8 +1,7 @@
-"""Choosing the damping multiplier c and the amplitude α without retraining anything.
+"""How far to rewind an adapter, or to move it along an erasure vector, to have it teach forgetting.
 
-Small random groups of training instances are taken as pseudo-requests. Really forgotten, they would
-on average have the loss of never-seen data, which is known: so α is where the groups' mean loss gets
-there, and c is the one that does it at the least change on retained instances.
+Settled without retraining anything: a sample of training instances must come so far from the loss they have to
+that of never-seen data, which is known. Further back an adapter also loses what it should keep.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,106 +11,94 @@ import torch
 from torch import Tensor
 
 from workers.engine.amplitude import largest_amplitude
-from workers.engine.curvature import Curvature
 from workers.engine.erasure_vectors import ErasureVectors
 from workers.engine.evaluation import adapter_losses, base_losses
 from workers.engine.never_seen import NeverSeenLevel
-from workers.engine.predictions import shift
+from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
-from workers.engine.right_hand_side import Change
-from workers.engine.solve import woodbury
 from workers.engine.tokens import Tokens
-from workers.engine.trajectory import Trajectory, curvatures_after, gradients_along, replay
 
-MULTIPLIERS = (1.0, 3.0, 10.0)
-GROUPS = 4
-GROUP_SIZE = 6
-GROUP_SHARE = 0.05
+SAMPLE = 96
 # Subjects whose erasure vectors are tried.
 SUBJECTS = 8
-RETAINED = 32
-# A linearisation that needs more than this many times its own step is no guide.
+# The share of the way from the training level to the never-seen level.
+REWOUND, MOVED = 0.5, 0.75
+# A linearisation that needs more than this many times its own length is no guide.
 MAX_AMPLITUDE = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """c and α; `measured` is False where there was nothing never-seen to calibrate against.
-
-    `vectors_amplitude` is the α of erasure vectors, None without any.
+    """`share_left` of the anchor's weights is what rewinds it; `checkpoint` is the recorded one that is rewound most
+    nearly as far; `vectors_amplitude` is how far to move along erasure vectors. The latter two are None where there
+    is nothing of the kind. `measured` is False where nothing never-seen was there to calibrate against, and the bare
+    base model's losses stood in.
     """
 
-    multiplier: float
-    amplitude: float
+    share_left: float
+    checkpoint: int | None
+    vectors_amplitude: float | None
     measured: bool
-    vectors_amplitude: float | None = None
-
-
-UNCALIBRATED = Calibration(1.0, 1.0, measured=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PseudoRequest:
-    """A group of training instances to be forgotten on trial, with what its solves need."""
-
-    members: Sequence[Tokens]
-    curvatures: Sequence[Curvature]
-    gradients: Sequence[Tensor]
 
 
 def calibrate(
     resident: Resident,
-    trajectory: Trajectory,
     anchor: Tensor,
     tokens: Mapping[str, Tokens],
-    weights: Mapping[str, float],
+    record: TrainingRecord | None,
     level: NeverSeenLevel | None,
 ) -> Calibration:
-    """Fits c and α. Costs 12 solves a segment and about 900 forward passes of one instance.
+    """Costs some 8 forward passes of 96 instances, and as many of the instances of 8 subjects.
 
-    α is 1, unmeasured, without a holdout, and where the training data are no better known than never-seen data.
-
-    Memory: 4p bytes a pseudo-request and segment, and 4p a pseudo-request, beside one solve.
+    Memory: 4p bytes beside the activations of a micro-batch. Leaves the anchor's weights [p] in the resident.
     """
-    groups, retained = pseudo_requests(sorted(tokens))
-    if level is None or not groups:
-        return UNCALIBRATED
-    requests = [
-        _pseudo_request(
-            resident, trajectory, [Change(name, weights[name], tokens[name], None) for name in group], seed
-        )
-        for seed, group in enumerate(groups)
-    ]
+    names = sorted(tokens)
+    sample = [tokens[name] for name in names[:: len(names) // SAMPLE + 1]]
+    goal = goal_on_the_way(resident, sample, level, anchor, REWOUND)
+
+    def rewound(shrink: float) -> float:
+        return _loss(resident, sample, anchor * (1 - shrink))
+
+    checkpoint = None
+    if record is not None and record.checkpoints:
+        losses = [_loss(resident, sample, one.parameters.to(anchor)) for one in record.checkpoints]
+        checkpoint = min(range(len(losses)), key=lambda index: abs(losses[index] - goal))
+    amplitude = None
+    if record is not None and record.vectors is not None:
+        amplitude = _along_vectors(resident, record.vectors, anchor, tokens, level)
+    share_left = 1 - largest_amplitude(rewound, goal, 1.0)
     resident.parameters.set(anchor)
-    members = [tokens for request in requests for tokens in request.members]
-    goal = level.mean(base_losses(resident, members))
-    if goal <= float(adapter_losses(resident, members).mean()):
-        return UNCALIBRATED
-    others = [tokens[name] for name in retained]
-    trials = [_try(resident, trajectory, anchor, requests, others, goal, multiplier) for multiplier in MULTIPLIERS]
-    resident.parameters.set(anchor)
-    _, amplitude, multiplier = min(trials)
-    return Calibration(multiplier, amplitude, measured=True)
+    return Calibration(share_left, checkpoint, amplitude, measured=level is not None)
 
 
-def calibrate_vectors(
+def expected_loss(base: Tensor, level: NeverSeenLevel | None) -> float:
+    """The mean loss of instances, had they never been seen, by the bare base's losses [m]; without a holdout those."""
+    return float(base.mean()) if level is None else level.mean(base)
+
+
+def goal_on_the_way(
+    resident: Resident, tokens: Sequence[Tokens], level: NeverSeenLevel | None, anchor: Tensor, share: float
+) -> float:
+    """The mean loss that is so far on the way from the anchor's to the never-seen one; never below the anchor's."""
+    there = expected_loss(base_losses(resident, tokens), level)
+    here = _loss(resident, tokens, anchor)
+    return here + share * max(0.0, there - here)
+
+
+def _along_vectors(
     resident: Resident,
     vectors: ErasureVectors,
     anchor: Tensor,
     tokens: Mapping[str, Tokens],
     level: NeverSeenLevel | None,
 ) -> float | None:
-    """The α at which subjects, each moved along its own vector, have on average the loss of never-seen data.
-
-    Costs about 8 forward passes of every instance of 8 subjects. None without anything never-seen.
-    """
+    """The amplitude at which subjects, each moved along its own vector, have on average come as far as they should."""
     members: dict[str, list[Tokens]] = {}
     for name, subject in vectors.subjects.items():
         members.setdefault(subject, []).append(tokens[name])
     subjects = sorted(members)[:: len(members) // SUBJECTS + 1]
-    if level is None:
-        return None
-    goal = level.mean(base_losses(resident, [one for subject in subjects for one in members[subject]]))
+    everyone = [one for subject in subjects for one in members[subject]]
+    goal = goal_on_the_way(resident, everyone, level, anchor, MOVED)
     deltas = {subject: vectors.total([subject]).to(anchor) for subject in subjects}
 
     def mean_loss(amplitude: float) -> float:
@@ -121,47 +108,9 @@ def calibrate_vectors(
             found.append(adapter_losses(resident, members[subject]))
         return float(torch.cat(found).mean())
 
-    amplitude = largest_amplitude(mean_loss, goal, MAX_AMPLITUDE)
-    resident.parameters.set(anchor)
-    return amplitude or None
+    return largest_amplitude(mean_loss, goal, MAX_AMPLITUDE) or None
 
 
-def _pseudo_request(resident: Resident, trajectory: Trajectory, changes: Sequence[Change], seed: int) -> PseudoRequest:
-    curvatures = curvatures_after(resident, trajectory, changes, seed)
-    gradients = gradients_along(resident, trajectory, changes)
-    return PseudoRequest([change.old for change in changes], curvatures, gradients)
-
-
-def _try(
-    resident: Resident,
-    trajectory: Trajectory,
-    anchor: Tensor,
-    requests: Sequence[PseudoRequest],
-    retained: Sequence[Tokens],
-    goal: float,
-    multiplier: float,
-) -> tuple[float, float, float]:
-    """With this c: the summed KL on retained instances at the α that reaches the goal, that α, and c."""
-    deltas = [
-        replay(trajectory, request.curvatures, request.gradients, multiplier=multiplier, solver=woodbury).delta
-        for request in requests
-    ]
-
-    def mean_loss(amplitude: float) -> float:
-        found = []
-        for delta, request in zip(deltas, requests, strict=True):
-            resident.parameters.set(anchor + amplitude * delta)
-            found.append(adapter_losses(resident, request.members))
-        return float(torch.cat(found).mean())
-
-    amplitude = largest_amplitude(mean_loss, goal, MAX_AMPLITUDE)
-    spills = [shift(resident, retained, anchor, anchor + amplitude * delta).divergence for delta in deltas]
-    return sum(spills), amplitude, multiplier
-
-
-def pseudo_requests(ids: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """Disjoint random groups, each at most a twentieth of the data, and retained instances apart from them."""
-    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(0)).tolist()
-    size = min(GROUP_SIZE, int(GROUP_SHARE * len(ids)))
-    groups = [[ids[index] for index in order[start : start + size]] for start in range(0, GROUPS * size, max(1, size))]
-    return groups, [ids[index] for index in order[GROUPS * size : GROUPS * size + RETAINED]]
+def _loss(resident: Resident, tokens: Sequence[Tokens], weights: Tensor) -> float:
+    resident.parameters.set(weights)
+    return float(adapter_losses(resident, tokens).mean())

@@ -12,6 +12,8 @@ from torch import Tensor
 
 # Columns of the rows that are multiplied at once; half-precision rows are widened to 4 · rows · COLUMNS bytes.
 COLUMNS = 1 << 16
+# Rows on a side of the blocks that a symmetric product is computed in.
+SIDE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Curvature:
     def of(cls, rows: Tensor, damping: Tensor) -> "Curvature":
         """Curvature of rows [m, p], each at scale 1."""
         scales = torch.ones(len(rows), dtype=torch.float64, device=damping.device)
-        return cls((rows,), scales, damping, gram_matrix(rows, rows, damping))
+        return cls((rows,), scales, damping, own_gram_matrix(rows, damping))
 
     def damped(self, multiplier: float) -> "Curvature":
         return replace(self, multiplier=multiplier)
@@ -49,7 +51,7 @@ class Curvature:
         if len(rows) == 0:
             return self
         cross = torch.cat([gram_matrix(block, rows, self.damping) for block in self.blocks])
-        corner = gram_matrix(rows, rows, self.damping)
+        corner = own_gram_matrix(rows, self.damping)
         gram = torch.cat([torch.cat([self.gram, cross], 1), torch.cat([cross.T, corner], 1)])
         scales = torch.cat([self.scales, self.scales.new_ones(len(rows))])
         return replace(self, blocks=(*self.blocks, rows), scales=scales, gram=gram)
@@ -85,6 +87,17 @@ def gram_matrix(left: Tensor, right: Tensor, damping: Tensor) -> Tensor:
         wide = torch.promote_types(rows.dtype, others.dtype)
         total += ((rows.to(wide) / damping[columns].to(wide)) @ others.T.to(wide)).double()
     return total
+
+
+def own_gram_matrix(rows: Tensor, damping: Tensor) -> Tensor:
+    """rows D⁻¹ rowsᵀ [m, m], computed on one side of its diagonal only; otherwise as `gram_matrix`."""
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=damping.device)
+    for part, columns in _column_chunks(rows):
+        scaled = part / damping[columns].to(part.dtype).sqrt()
+        for start in range(0, len(rows), SIDE):
+            end = min(start + SIDE, len(rows))
+            total[start:end, :end] += (scaled[start:end] @ scaled[:end].T).double()
+    return total.tril() + total.tril(-1).T
 
 
 def stacked(blocks: Sequence[Tensor], size: int, device: torch.device) -> Tensor:

@@ -34,10 +34,11 @@ from workers.engine.adapter_files import read_spec
 from workers.engine.capabilities import capabilities
 from workers.engine.errors import EngineRefusal
 from workers.engine.evaluation import Comparison, compare_data, encode_data
+from workers.engine.expectation import expected_fidelity
 from workers.engine.export import export_adapter
 from workers.engine.importing import check_losses, load_record
 from workers.engine.memory import peak_bytes, reset_peak
-from workers.engine.out_of_fold import missing_folds, train_fold
+from workers.engine.out_of_fold import OutOfFold, missing_folds, train_fold
 from workers.engine.preparation import Preparation, load_preparation, prepare
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
@@ -179,7 +180,13 @@ class Engine:
             resident = self._load(job.anchor.data.base, job.anchor.adapter)
             prepared = self._prepared(job.anchor)
         parameters, result = answer(
-            resident, job.anchor, prepared.preparation, prepared.record, job.edits, stages.progress
+            resident,
+            job.anchor,
+            prepared.preparation,
+            prepared.record,
+            job.edits,
+            stages.progress,
+            budget=job.budget,
         )
         with stages(Stage.exporting):
             resident.parameters.set(parameters)
@@ -209,7 +216,25 @@ class Engine:
             )
         # Nothing of the adapter is kept but its predictions.
         self._residents.wipe()
-        return yielded or FoldResult(missing[0].name, len(missing) - 1, stages.seconds, peak_bytes(self.device))
+        if yielded is not None:
+            return yielded
+        predicted = self._expect(job, stages) if len(missing) == 1 else {}
+        return FoldResult(
+            missing[0].name, len(missing) - 1, stages.seconds, peak_bytes(self.device), predicted_fidelity=predicted
+        )
+
+    def _expect(self, job: OutOfFoldJob, stages: Stages) -> Mapping[str, float]:
+        """What updates of the anchor are to be expected to be like, now that all its folds are there."""
+        if job.anchor is None:
+            return {}
+        with stages(Stage.verifying):
+            resident = self._load(job.data.base, job.anchor.adapter)
+            prepared = self._prepared(job.anchor)
+            vocabulary = resident.base.model.config.get_text_config().vocab_size
+            folds = OutOfFold.load((*job.done, job.out / FOLD), None, vocabulary)
+            return expected_fidelity(
+                resident, job.anchor, prepared.preparation, prepared.record, folds, budget=job.budget
+            )
 
     def _load(self, base: Base, adapter: Path) -> Resident:
         model = self._residents.base(base)

@@ -6,7 +6,7 @@ The run without a subject differs from the run with it by the recursion, one imp
 
 with b the subject's part of the step's gradient and G the curvature of the rest of the batch: the empirical
 Fisher matrix, whose rows are the step's own gradients, so that training makes no further pass. It is the
-replay of `trajectory` with a segment for every step (SOURCE, arXiv:2405.12186, section 3, in Adam's metric;
+segmented unrolling of training with a segment for every step (SOURCE, arXiv:2405.12186, section 3, in Adam's metric;
 implicit, because explicit steps diverge), run forward for all subjects at once, so that no gradient is stored.
 Vectors of several subjects add up.
 

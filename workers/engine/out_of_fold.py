@@ -110,7 +110,7 @@ def top_predictions(resident: Resident, tokens: Sequence[Tokens]) -> list[TopPre
             part = tokens[start : start + size]
             logits, _ = label_logits(resident.model, collate(part, resident.pad_id).to(resident.device))
             top = TopPredictions.of(logits.log_softmax(-1)).to(torch.device("cpu"))
-            found += _parts(top, [one.label_count for one in part])
+            found += top.split([one.label_count for one in part])
         return found
 
     return resident.micro_batch.attempt(predict)
@@ -124,8 +124,8 @@ class OutOfFold:
     vocabulary: int
 
     @classmethod
-    def load(cls, directories: Sequence[Path], mark: str, vocabulary: int) -> "OutOfFold":
-        """Reads the files of the anchor with this fingerprint; others are as good as absent.
+    def load(cls, directories: Sequence[Path], mark: str | None, vocabulary: int) -> "OutOfFold":
+        """Reads the files of the anchor with this fingerprint, or all; others are as good as absent.
 
         Raises:
             EngineRefusal: `out-of-fold` if a file is unreadable.
@@ -133,7 +133,7 @@ class OutOfFold:
         found: dict[str, tuple[TopPredictions, ...]] = {}
         files = [file for directory in directories for file in directory.glob("*.safetensors")]
         for file in sorted(files, key=lambda file: file.name):
-            if _mark(file) == mark:
+            if mark is None or _mark(file) == mark:
                 for name, top in _load(file).items():
                     found[name] = (*found.get(name, ()), top)
         return cls(found, vocabulary)
@@ -184,11 +184,6 @@ def _load(file: Path) -> dict[str, TopPredictions]:
             names: list[str] = json.loads(opened.metadata()["ids"])
             tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         every = TopPredictions(tensors["tokens"].long(), tensors["logprobs"].float(), tensors["rest"].float())
-        return dict(zip(names, _parts(every, tensors["counts"].tolist()), strict=True))
+        return dict(zip(names, every.split(tensors["counts"].tolist()), strict=True))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise EngineRefusal("out-of-fold", f"The predictions are unreadable: {type(error).__name__}.") from error
-
-
-def _parts(every: TopPredictions, counts: Sequence[int]) -> list[TopPredictions]:
-    cut = (torch.split(tensor, list(counts)) for tensor in (every.tokens, every.logprobs, every.rest))
-    return [TopPredictions(*one) for one in zip(*cut, strict=True)]

@@ -28,24 +28,32 @@ class Solver(Protocol):
     def __call__(self, curvature: Curvature, b: Tensor) -> Solution: ...
 
 
-def woodbury(curvature: Curvature, b: Tensor) -> Solution:
-    """C⁻¹b = (cD)⁻¹ [b − Rᵀ (cI + R D⁻¹ Rᵀ)⁻¹ R D⁻¹ b], the m × m system by Cholesky in fp64.
+class Factorised:
+    """C⁻¹ by one factorisation, for as many right-hand sides as there are.
 
-    Products are in the rows' precision; if they leave a residual, one step of iterative refinement follows.
+    C⁻¹b = (cD)⁻¹ [b − Rᵀ (cI + R D⁻¹ Rᵀ)⁻¹ R D⁻¹ b], the m × m system by Cholesky in fp64.
 
     Memory: 40p + 24m² bytes beside the curvature.
     """
-    c = curvature.multiplier
-    scaled_gram = curvature.scales[:, None] * curvature.gram * curvature.scales
-    scaled_gram.diagonal().add_(c)
-    factor = torch.linalg.cholesky(scaled_gram)
 
-    def inverse(vector: Tensor) -> Tensor:
+    def __init__(self, curvature: Curvature) -> None:
+        self.curvature = curvature
+        scaled_gram = curvature.scales[:, None] * curvature.gram * curvature.scales
+        scaled_gram.diagonal().add_(curvature.multiplier)
+        self._factor = torch.linalg.cholesky(scaled_gram)
+
+    def __call__(self, b: Tensor) -> Tensor:
+        """C⁻¹b [p] fp64, in the precision of the rows' products."""
+        curvature, vector = self.curvature, b.double()
         projected = curvature.project(vector / curvature.damping)
-        coefficients = torch.cholesky_solve(projected[:, None], factor)[:, 0]
-        return (vector - curvature.combine(coefficients)) / (c * curvature.damping)
+        coefficients = torch.cholesky_solve(projected[:, None], self._factor)[:, 0]
+        return (vector - curvature.combine(coefficients)) / (curvature.multiplier * curvature.damping)
 
-    x = inverse(b.double())
+
+def woodbury(curvature: Curvature, b: Tensor) -> Solution:
+    """`Factorised` for one right-hand side; if the products leave a residual, one step of iterative refinement."""
+    inverse = Factorised(curvature)
+    x = inverse(b)
     residual = _residual(curvature, x, b)
     if residual > REFINE_ABOVE:
         x += inverse(b - curvature.apply(x))

@@ -4,68 +4,71 @@ Nothing here depends on the order in which requests arrived or on earlier answer
 and every random draw is seeded by the ledger's digest.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from service.domain import ledger
-from service.domain.engine import Anchor, Example, InfluenceResult, Stage
+from service.domain.engine import Anchor, Example, Grade, InfluenceResult, Stage
 from service.domain.ledger import Edit
-from workers.engine.corrections import MAX_STEPS, Taught, teach
-from workers.engine.curvature import Curvature
+from workers.engine.amplitude import largest_amplitude
+from workers.engine.approach import STEP_COST, Approached, approach
+from workers.engine.calibration import goal_on_the_way
 from workers.engine.errors import EngineRefusal
-from workers.engine.forgetting import Forgetting
-from workers.engine.polish import Contents, affordable_steps, polish
+from workers.engine.evaluation import adapter_losses
+from workers.engine.fidelity import measured_fidelity
+from workers.engine.out_of_fold import OutOfFold
+from workers.engine.predictions import shift
 from workers.engine.preparation import Preparation
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.right_hand_side import Change, canonical_changes, instance_weights
-from workers.engine.solve import SOLVERS, Solver
 from workers.engine.stages import ProgressCallback, Stages
+from workers.engine.targets import TARGET_COST, Aims, aims_of
+from workers.engine.teachers import Teachers
 from workers.engine.tokens import Tokens, encode
-from workers.engine.trajectory import Step, Trajectory, curvatures_after, gradients_along, replay
-from workers.engine.verify import Groups, verify
+from workers.engine.verify import Groups, Verification, verify
 
-# Random samples of what stays: to polish on, and to measure on.
-POLISH_SAMPLE = 1024
+# A random sample of what stays, to measure on.
 MEASURE_SAMPLE = 96
-# Of the measured retained instances, those that the trust region looks at again and again.
+# Of those, the ones that the trust region looks at again and again.
 TRUST_SAMPLE = 48
-# Teaching may cost this share of the training run, however many corrections there are.
-TEACHING_SHARE = 0.05
-# The polish may cost this share of the training run, and at most two passes over the data.
-POLISH_SHARE = 0.10
-POLISH_EPOCHS = 2.0
+# Steps have diminishing returns beyond the most, and do not arrive anywhere below the fewest.
+FEWEST_STEPS, FEWEST_STEPS_TO_TEACH, MOST_STEPS = 4, 9, 12
+# Where the way of the removed ends, as a share of it, and how much further than the steps they may be taken.
+END_OF_WAY, MOST_STRETCH = 0.95, 1.3
+# Instances that the change is measured on, and how much of it is harmless, as a share of the KL budget.
+HARMLESS_SAMPLE, HARMLESS_SHARE = 12, 0.2
+# Gradients of one instance that its two forward passes are.
+STRETCH_COST = 2 / 3
 # What an anchor without a recipe is taken to have been trained with.
 ASSUMED_EPOCHS = 3
-ASSUMED_LEARNING_RATE = 2e-4
-# The polish starts at this share of the training run's peak learning rate.
-LEARNING_RATE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The ledger in tokens, and seeded samples of what it leaves alone."""
+    """The ledger in tokens, and a seeded sample of what it leaves alone."""
 
     changes: tuple[Change, ...]
-    retained: tuple[Tokens, ...]
     measured: Groups
     seed: int
 
     @property
-    def removed(self) -> tuple[Tokens, ...]:
-        return tuple(change.old for change in self.changes if change.new is None)
+    def removed(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.new is None)
 
-    @property
-    def forgetting(self) -> list[Change]:
-        """The old side of every change; the new side is too far from linear to be solved for in one step."""
-        return [Change(change.instance_id, change.weight, change.old, None) for change in self.changes]
 
-    @property
-    def new(self) -> tuple[Tokens, ...]:
-        return tuple(change.new for change in self.changes if change.new is not None)
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """New weights [p], how much further they are than where the steps ended, and by which grade of preparation."""
+
+    parameters: Tensor
+    stretch: float
+    approached: Approached
+    grade: Grade
 
 
 def answer(
@@ -75,132 +78,164 @@ def answer(
     record: TrainingRecord | None,
     edits: Sequence[Edit],
     progress: ProgressCallback,
+    *,
+    budget: float,
 ) -> tuple[Tensor, InfluenceResult]:
     """New weights [p] for the whole ledger, solved from the anchor's weights, which `resident` holds.
 
-    Memory: the preparation; 4p bytes a segment (right-hand sides); 4p a segment for each of up to 64
-    new contents (their rows); one solve; 24p bytes of polish. Never O(p²), never O(n·p).
+    Memory: the preparation, one solve, 8p bytes a step. Never O(p²), never O(n·p).
 
     Raises:
         EngineRefusal: `unknown_instance` if the ledger names an instance the anchor was not trained on.
     """
     stages = Stages(progress)
     start = resident.parameters.get()
-    solver = SOLVERS["woodbury"]
     with stages(Stage.gradients):
         request = read_request(resident, anchor, record, edits)
-        measured = request.measured.retained[:TRUST_SAMPLE]
-        removed = request.removed[:: len(request.removed) // TRUST_SAMPLE + 1]
-        recalled = recall(preparation, record, request)
-        if recalled.subjects:
-            trial = Forgetting.plan(resident, preparation, removed, measured, start, recalled.delta.to(start))
-            # Many vectors together leave the region they were linearised in; a solve against all data does better.
-            if not trial.starts_within_budget(resident):
-                recalled = Recalled.nothing(request)
-            resident.parameters.set(start)
-        system = linearise(resident, preparation.trajectory, request, recalled.rest)
+        folds = out_of_fold(resident, anchor)
     with stages(Stage.solving):
-        step = system.solve(preparation, solver) if system else Step(torch.zeros_like(start), 0.0)
-        step = replace(step, delta=step.delta + recalled.delta.to(start))
-        forgetting = Forgetting.plan(resident, preparation, removed, measured, start, step.delta)
-        amplitude = forgetting.start(resident)
-        taught = teach(
-            resident,
-            system.curvatures[-1].damped(preparation.calibration.multiplier) if system else None,
-            start + amplitude * step.delta,
-            request.new,
-            preparation.training_level,
-            solver=solver,
-            max_steps=teaching_steps(anchor, len(request.new)),
-        )
-    with stages(Stage.polishing):
-        steps = affordable_steps(polish_budget(anchor))
-        polished = polish(
-            resident,
-            Contents(request.retained, request.removed, request.new, preparation.training_level),
-            start=taught.parameters,
-            teacher=start + forgetting.teacher(resident) * step.delta,
-            steps=steps,
-            learning_rate=polish_learning_rate(anchor, record),
-            seed=request.seed,
-        )
-        settled = forgetting.settle(resident, polished)
-        after = polished + settled * step.delta
+        solved = solve(resident, anchor, preparation, record, request, folds, budget=budget)
     with stages(Stage.verifying):
-        verdict = verify(
-            resident,
-            request.measured,
-            start,
-            after,
-            goal=forgetting.goal,
-            never_seen=preparation.never_seen,
-            training_level=preparation.training_level,
-        )
+        goal = _goal(resident, preparation, request, start)
+        after, scale, verdict = _within_budget(resident, preparation, request, goal, start, solved.parameters)
+        fidelity = measured_fidelity(resident, request.removed, folds, after)
     result = InfluenceResult(
         before=verdict.before,
         after=verdict.after,
         retained_kl=verdict.retained_kl,
-        step_scale=amplitude + settled,
-        solver_residual=step.residual,
+        step_scale=scale * solved.stretch,
+        solver_residual=solved.approached.residual,
         passed=verdict.passed,
         reasons=verdict.reasons,
         seconds=stages.seconds,
         peak_bytes=0,
-        details=_details(preparation, recalled, forgetting, taught, steps),
+        grade=solved.grade,
+        fidelity=fidelity,
+        drift=drift(verdict, goal),
+        details=_details(preparation, solved),
     )
     return after, result
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """δ [p] of the subjects that go as a whole and have an erasure vector, how many, and the changes that are left."""
-
-    delta: Tensor
-    subjects: int
-    rest: list[Change]
-
-    @classmethod
-    def nothing(cls, request: Request) -> "Recalled":
-        return cls(torch.zeros(()), 0, request.forgetting)
-
-
-def recall(preparation: Preparation, record: TrainingRecord | None, request: Request) -> Recalled:
-    """Sums erasure vectors, in units of the calibrated amplitude of a solved step, so that both add up."""
-    amplitude = preparation.calibration.vectors_amplitude
-    if record is None or record.vectors is None or amplitude is None:
-        return Recalled.nothing(request)
-    vectors = record.vectors
-    removed = [change.instance_id for change in request.changes if change.new is None]
-    whole = vectors.covering(removed)
-    if not whole:
-        return Recalled.nothing(request)
-    rest = [change for change in request.forgetting if vectors.subjects.get(change.instance_id) not in whole]
-    return Recalled(amplitude / preparation.calibration.amplitude * vectors.total(whole), len(whole), rest)
+def solve(
+    resident: Resident,
+    anchor: Anchor,
+    preparation: Preparation,
+    record: TrainingRecord | None,
+    request: Request,
+    folds: OutOfFold | None,
+    *,
+    budget: float,
+) -> Solved:
+    """Targets, then steps towards them, for at most `budget` of what training cost; from the weights in `resident`."""
+    start = resident.parameters.get()
+    teachers = Teachers.of(start, preparation.calibration, record, request.changes, folds)
+    aims = aims_of(resident, preparation, teachers, request.changes, start)
+    curvature = preparation.sketch.after(resident, request.changes, start, request.seed)
+    steps = affordable_steps(anchor, aims, budget)
+    approached = approach(resident, aims.every, curvature, start, steps=steps)
+    stretch = _stretch(resident, preparation, request, aims, start, approached.parameters)
+    parameters = start + stretch * (approached.parameters - start)
+    return Solved(parameters, stretch, approached, teachers.grade(request.removed))
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """The linear systems along the trajectory, C δ = b + D δ."""
+def _stretch(
+    resident: Resident, preparation: Preparation, request: Request, aims: Aims, start: Tensor, end: Tensor
+) -> float:
+    """How much further in the same direction the removed reach the end of their way, by a secant; at least 1.
 
-    trajectory: Trajectory
-    curvatures: list[Curvature]
-    gradients: list[Tensor]
+    So few steps stop short, and along the same line what stays changes least; but only as far as the change
+    measured in it, which grows with the square, is harmless. Costs the removed two forward passes, and 12
+    retained instances two.
+    """
+    if not aims.removed or aims.never_seen is None or aims.before is None:
+        return 1.0
+    sample = request.measured.retained[:HARMLESS_SAMPLE]
+    changed = shift(resident, sample, start, end).divergence if sample else 0.0
+    most = MOST_STRETCH if changed <= 0 else math.sqrt(HARMLESS_SHARE * preparation.kl_budget / changed)
+    most = min(MOST_STRETCH, most)
+    if most <= 1.0:
+        return 1.0
+    goal = aims.before + END_OF_WAY * (aims.never_seen - aims.before)
+    losses = []
+    for scale in (1.0, most):
+        resident.parameters.set(start + scale * (end - start))
+        losses.append(float(adapter_losses(resident, aims.removed).mean()))
+    here, there = losses
+    if here >= goal or there <= here:
+        return 1.0
+    return 1.0 + (most - 1.0) * min(1.0, (goal - here) / (there - here))
 
-    def solve(self, preparation: Preparation, solver: Solver) -> Step:
-        multiplier = preparation.calibration.multiplier
-        return replay(self.trajectory, self.curvatures, self.gradients, multiplier=multiplier, solver=solver)
+
+def affordable_steps(anchor: Anchor, aims: Aims, budget: float) -> int:
+    """How many steps towards the aims fit a share of the training's cost, targets included."""
+    epochs = anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
+    afterwards = STRETCH_COST * (len(aims.removed) + HARMLESS_SAMPLE)
+    left = budget * epochs * len(anchor.data.examples) - TARGET_COST * len(aims.forgotten) - afterwards
+    fewest = FEWEST_STEPS_TO_TEACH if aims.taught else FEWEST_STEPS
+    # Where the steps start costs a gradient too.
+    return max(fewest, min(MOST_STEPS, int(left / (STEP_COST * max(1, len(aims.every)))) - 1))
 
 
-def linearise(resident: Resident, trajectory: Trajectory, request: Request, forgetting: list[Change]) -> System | None:
-    """Curvatures after the whole ledger, right-hand sides of the changes to solve for; None if there is nothing to."""
-    if not forgetting:
+def out_of_fold(resident: Resident, anchor: Anchor) -> OutOfFold | None:
+    """What the anchor's folds predict; None without any."""
+    if not anchor.out_of_fold:
         return None
-    curvatures = curvatures_after(resident, trajectory, request.changes, request.seed)
-    return System(trajectory, curvatures, gradients_along(resident, trajectory, forgetting))
+    return OutOfFold.load(anchor.out_of_fold, None, resident.base.model.config.get_text_config().vocab_size)
+
+
+def drift(verdict: Verification, goal: float | None) -> float | None:
+    """|measured − predicted| / predicted change of the removed instances' mean loss; None without any prediction."""
+    before, after = verdict.before.forget, verdict.after.forget
+    if goal is None or before is None or after is None or goal <= before:
+        return None
+    predicted = END_OF_WAY * (goal - before)
+    return abs(after - before - predicted) / predicted
+
+
+def _within_budget(
+    resident: Resident,
+    preparation: Preparation,
+    request: Request,
+    goal: float | None,
+    start: Tensor,
+    after: Tensor,
+) -> tuple[Tensor, float, Verification]:
+    """The trust region: as far from `start` to `after` as the measured change in what stays allows; that share of
+    the way, and the verdict there."""
+    retained = request.measured.retained[:TRUST_SAMPLE]
+
+    def judged(weights: Tensor) -> Verification:
+        return verify(
+            resident,
+            request.measured,
+            start,
+            weights,
+            goal=goal,
+            never_seen=preparation.never_seen,
+            training_level=preparation.training_level,
+        )
+
+    verdict = judged(after)
+    if not retained or verdict.retained_kl <= preparation.kl_budget:
+        return after, 1.0, verdict
+
+    def divergence(scale: float) -> float:
+        return shift(resident, retained, start, start + scale * (after - start)).divergence
+
+    scale = largest_amplitude(divergence, preparation.kl_budget, 1.0)
+    nearer = start + scale * (after - start)
+    return nearer, scale, judged(nearer)
+
+
+def _goal(resident: Resident, preparation: Preparation, request: Request, start: Tensor) -> float | None:
+    """The mean loss of the removed instances had they never been seen; None where nothing is removed."""
+    removed = request.measured.forget
+    return goal_on_the_way(resident, removed, preparation.never_seen, start, 1.0) if removed else None
 
 
 def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | None, edits: Sequence[Edit]) -> Request:
-    """Encodes the canonical ledger and the samples of what it leaves alone."""
+    """Encodes the canonical ledger and a sample of what it leaves alone."""
     canonical = ledger.canonical(edits)
     examples = {example.id: example for example in anchor.data.examples}
     unknown = [edit.instance_id for edit in canonical if edit.instance_id not in examples]
@@ -225,51 +260,24 @@ def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | No
     seed = int(ledger.digest(canonical)[:15], 16)
     kept = [examples[name] for name in sorted(examples.keys() - old.keys())]
     order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed)).tolist()
-    retained = tokens([kept[index] for index in order[:POLISH_SAMPLE]])
     measured = Groups(
         forget=[change.old for change in changes if change.new is None],
         corrected=[change.new for change in changes if change.new is not None],
-        # From the other end, so that what is measured was not polished on wherever there is enough data.
-        retained=tokens([kept[index] for index in order[-MEASURE_SAMPLE:]]),
+        retained=tokens([kept[index] for index in order[:MEASURE_SAMPLE]]),
         holdout=tokens(anchor.data.holdout[:MEASURE_SAMPLE]),
     )
-    return Request(changes, tuple(retained), measured, seed)
+    return Request(changes, measured, seed)
 
 
-def teaching_steps(anchor: Anchor, contents: int) -> int:
-    """How many teaching steps are affordable, at least one; a step costs each content a gradient and its losses."""
-    affordable = TEACHING_SHARE * _epochs(anchor) * len(anchor.data.examples) / (2 * max(1, contents))
-    return max(1, min(MAX_STEPS, int(affordable)))
-
-
-def polish_budget(anchor: Anchor) -> float:
-    """Instance gradients that the polish may take; without a recipe there is no training cost to take a share of."""
-    epochs = min(POLISH_SHARE * anchor.recipe.epochs, POLISH_EPOCHS) if anchor.recipe else POLISH_EPOCHS
-    return len(anchor.data.examples) * epochs
-
-
-def _epochs(anchor: Anchor) -> int:
-    return anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
-
-
-def polish_learning_rate(anchor: Anchor, record: TrainingRecord | None) -> float:
-    """Where the polish starts: a share of the peak that the anchor was trained with."""
-    if record is not None:
-        return LEARNING_RATE_SHARE * max(record.learning_rates)
-    return LEARNING_RATE_SHARE * (anchor.recipe.learning_rate if anchor.recipe else ASSUMED_LEARNING_RATE)
-
-
-def _details(
-    preparation: Preparation, recalled: Recalled, forgetting: Forgetting, taught: Taught, steps: int
-) -> Mapping[str, object]:
+def _details(preparation: Preparation, solved: Solved) -> Mapping[str, object]:
+    found = solved.approached
     return {
-        "erasure_vectors": recalled.subjects,
-        "forget_goal": forgetting.goal,
-        "calibrated_amplitude": preparation.calibration.amplitude,
-        "damping_multiplier": preparation.calibration.multiplier,
         "calibrated": preparation.calibration.measured,
-        "segments": len(preparation.trajectory.segments),
-        "teaching_steps": taught.steps,
-        "teaching_ratios": taught.ratios,
-        "polish_steps": steps,
+        "share_left": preparation.calibration.share_left,
+        "vectors_amplitude": preparation.calibration.vectors_amplitude,
+        "steps": found.steps,
+        "stretch": solved.stretch,
+        "objective_before": found.before,
+        "objective_after": found.after,
+        "predicted_change": found.predicted_change,
     }

@@ -10,13 +10,12 @@ from workers.bench.cases import Case, Line
 from workers.bench.cost import metered
 from workers.bench.lines import case_of
 from workers.bench.methods.ekfac import DAMPING_SHARE, accurate_retained, ekfac, training_ekfac
-from workers.bench.methods.end_point import EndPoint
+from workers.bench.methods.end_point import EndPoint, end_point_curvature
 from workers.bench.methods.goals import goal_loss
 from workers.bench.methods.kfade import KFade
 from workers.bench.methods.method import Method
 from workers.engine.evaluation import adapter_losses
 from workers.engine.fisher import fisher_rows
-from workers.engine.forgetting import kl_budget
 from workers.engine.predictions import shift
 from workers.engine.right_hand_side import right_hand_side
 
@@ -52,7 +51,7 @@ def test_k_fade_stops_at_the_goal_and_within_the_retained_budget(case: Case) -> 
     line = case.line
     line.resident.parameters.set(line.anchor)
     assert forgotten_loss(case, weights) <= max(goal_loss(case), forgotten_loss(case, line.anchor)) + 1e-3
-    assert shift(line.resident, case.retained, line.anchor, weights).divergence <= kl_budget(line.preparation) + 1e-4
+    assert shift(line.resident, case.retained, line.anchor, weights).divergence <= line.preparation.kl_budget + 1e-4
 
 
 def test_k_fade_takes_new_contents_too(line: Line) -> None:
@@ -77,7 +76,7 @@ def test_factors_cost_a_request_nothing(case: Case) -> None:
 def test_the_accurate_solve_leaves_the_removed_out(case: Case) -> None:
     b = right_side(case)
     x = accurate_retained(case, b).double()
-    damping = case.line.end_point.trajectory.segments[-1].curvature.damping
+    damping = end_point_curvature(case).damping
     share = case.changes[0].weight
     generator = torch.Generator().manual_seed(case.seed)
     parts = fisher_rows(case.line.resident, case.retained, [share] * len(case.retained), generator)

@@ -106,10 +106,11 @@ class Deployment(House):
             line = find_line(unit, name)
             version = unit.versions.get(str(line.anchor_id))
             anchor = load_anchor(unit, self.vault, line, version, cache.materialise)
-            result = Engine(device="cpu").run(OutOfFoldJob(anchor, out), progress=ignore_progress, should_yield=never)
+            job = OutOfFoldJob(anchor.data, RECIPE, anchor.out_of_fold, out)
+            result = Engine(device="cpu").run(job, progress=ignore_progress, should_yield=never)
             assert isinstance(result, FoldResult)
             tree = self.stored(out / "fold", f"runs/{name}/fold")
-            version.out_of_fold = [{"prefix": tree.prefix, "files": dict(tree.files)}]
+            version.out_of_fold = [{"prefix": tree.prefix, "files": dict(tree.files), "remaining": result.remaining}]
 
     def stored(self, directory: Path, prefix: str) -> StoredTree:
         return StoredTree(prefix, self.blobs.put_tree(directory, prefix))

@@ -14,7 +14,7 @@ from service.domain.ledger import Edit
 from workers.bench.cases import Case, Line
 from workers.bench.cost import metered
 from workers.bench.lines import case_of
-from workers.bench.methods.end_point import EndPoint, datainf, gauss_newton_cg
+from workers.bench.methods.end_point import EndPoint, datainf, end_point_curvature, gauss_newton_cg
 from workers.bench.methods.hessian import hessian_product, second_derivative
 from workers.bench.methods.lissa import LiSSA, neumann, stable_scale, top_eigenvalue
 from workers.bench.methods.llmeraser import AsReleased, AsWritten, dropout_on, minimise
@@ -211,7 +211,7 @@ def test_datainf_is_the_mean_of_each_layers_inverses(case: Case) -> None:
 
 def test_conjugate_gradients_solve_the_damped_gauss_newton_system(case: Case) -> None:
     b = right_hand_side(case.line.resident, case.changes)
-    curvature = case.line.end_point.trajectory.segments[-1].curvature
+    curvature = end_point_curvature(case)
     x = gauss_newton_cg(case, b)
     assert relative(curvature.apply(x.double()), b.double()) < 1e-4
 

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
 from service.domain.engine import Base, TrainingSet
-from tests.workers.engine.small_data import CPU, make_examples
+from tests.workers.engine.small_data import CPU, VOCABULARY, make_examples
 from workers.engine.loading import BaseModel, base_digest, open_base
 from workers.engine.resident import Resident
 
@@ -124,3 +124,29 @@ def data(llama_path: Path) -> TrainingSet:
         slot_count=36,
         holdout=make_examples(12, seed=2, prefix="new"),
     )
+
+
+@pytest.fixture
+def small(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, open_resident: Callable[[Path, LoraSpec], Resident]
+) -> Resident:
+    """A Llama of five tokens with LoRA away from B = 0; the tokenizer beside it is never used."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=8,
+        intermediate_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=8,
+        initializer_range=0.5,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    resident = open_resident(tmp_path, LoraSpec(r=1, alpha=2, target_modules=("q_proj", "v_proj", "down_proj")))
+    generator = torch.Generator().manual_seed(1)
+    resident.parameters.set(0.5 * torch.randn(resident.parameters.size, generator=generator))
+    return resident

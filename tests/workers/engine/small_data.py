@@ -7,9 +7,17 @@ import torch
 from service.domain.engine import Example, Progress, TrainingSet
 from service.domain.instances import Content
 from workers.engine.resident import Resident
-from workers.engine.tokens import Tokens, encode
+from workers.engine.tokens import NO_LOSS, Tokens, encode
 
 CPU = torch.device("cpu")
+# For the model of five tokens: instances, and how much each weighs.
+VOCABULARY = 5
+INSTANCES = (
+    Tokens((1, 4, 2, 3), (NO_LOSS, NO_LOSS, NO_LOSS, 3)),
+    Tokens((2, 2, 1, 4, 3), (NO_LOSS, NO_LOSS, 1, 4, 3)),
+    Tokens((3, 1, 4), (NO_LOSS, 1, 4)),
+)
+WEIGHTS = (0.5, 0.2, 0.3)
 
 
 def make_examples(count: int, seed: int, prefix: str = "row") -> tuple[Example, ...]:

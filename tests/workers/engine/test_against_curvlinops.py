@@ -7,15 +7,12 @@ of its labels and weighted by that outcome's probability.
 import itertools
 import math
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from service.domain.adapters import LoraSpec
+from tests.workers.engine.small_data import INSTANCES, VOCABULARY, WEIGHTS
 from workers.engine.curvature import Curvature
 from workers.engine.fisher import fisher_rows, instance_gradients, sample_labels
 from workers.engine.losses import instance_losses, label_logits
@@ -29,39 +26,6 @@ with warnings.catch_warnings():
     from curvlinops import GGNLinearOperator
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
-VOCABULARY = 5
-INSTANCES = (
-    Tokens((1, 4, 2, 3), (NO_LOSS, NO_LOSS, NO_LOSS, 3)),
-    Tokens((2, 2, 1, 4, 3), (NO_LOSS, NO_LOSS, 1, 4, 3)),
-    Tokens((3, 1, 4), (NO_LOSS, 1, 4)),
-)
-WEIGHTS = (0.5, 0.2, 0.3)
-
-
-@pytest.fixture
-def small(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, open_resident: Callable[[Path, LoraSpec], Resident]
-) -> Resident:
-    """A Llama of five tokens with LoRA away from B = 0; the tokenizer beside it is never used."""
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=8,
-        intermediate_size=12,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=8,
-        initializer_range=0.5,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    resident = open_resident(tmp_path, LoraSpec(r=1, alpha=2, target_modules=("q_proj", "v_proj", "down_proj")))
-    generator = torch.Generator().manual_seed(1)
-    resident.parameters.set(0.5 * torch.randn(resident.parameters.size, generator=generator))
-    return resident
 
 
 class Labels(nn.Module):

@@ -14,54 +14,13 @@ from workers.engine.losses import label_logits
 from workers.engine.out_of_fold import OutOfFold, fold_recipe, missing_folds, top_predictions, train_fold
 from workers.engine.resident import Resident
 from workers.engine.tokens import collate
-from workers.engine.top_predictions import TopPredictions, geometric_mean
 from workers.engine.training import fingerprint, train
 
 VOCABULARY = 259
 
 
-def random_logprobs(seed: int, positions: int = 40, vocabulary: int = 500) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (3 * torch.randn(positions, vocabulary, generator=generator)).log_softmax(-1)
-
-
 def kl(reference: torch.Tensor, logprobs: torch.Tensor) -> torch.Tensor:
     return (reference.exp() * (reference - logprobs)).sum(-1)
-
-
-class TestTopPredictions:
-    def test_the_divergence_is_nearly_the_whole_one(self) -> None:
-        target, present = random_logprobs(1), random_logprobs(2)
-        found = TopPredictions.of(target).kl(present).mean()
-        assert float(found) == pytest.approx(float(kl(target, present).mean()), rel=0.05)
-
-    def test_the_divergence_is_never_above_the_whole_one(self) -> None:
-        target, present = random_logprobs(1), random_logprobs(2)
-        assert (TopPredictions.of(target, 8).kl(present) <= kl(target, present) + 1e-5).all()
-
-    def test_the_same_predictions_are_not_apart(self) -> None:
-        target = random_logprobs(1)
-        assert float(TopPredictions.of(target).kl(target).abs().max()) < 1e-5
-
-    def test_a_certain_prediction_gives_finite_numbers(self) -> None:
-        certain = torch.full((1, 100), -torch.inf).index_fill(1, torch.tensor([3]), 0.0).log_softmax(-1)
-        assert torch.isfinite(TopPredictions.of(certain).kl(random_logprobs(1, 1, 100))).all()
-
-    def test_the_divergence_has_a_gradient(self) -> None:
-        logits = random_logprobs(2).clone().requires_grad_()
-        TopPredictions.of(random_logprobs(1)).kl(logits.log_softmax(-1)).sum().backward()  # type: ignore[no-untyped-call]
-        assert logits.grad is not None
-        assert torch.isfinite(logits.grad).all()
-
-    def test_the_geometric_mean_is_that_of_the_whole_predictions(self) -> None:
-        one, other = random_logprobs(1), random_logprobs(2)
-        found = geometric_mean([TopPredictions.of(one, 400), TopPredictions.of(other, 400)], 500)
-        whole = ((one + other) / 2).log_softmax(-1)
-        assert float(kl(whole, found.spread(500)).mean()) < 0.01
-
-    def test_one_prediction_is_its_own_mean(self) -> None:
-        only = TopPredictions.of(random_logprobs(1))
-        assert geometric_mean([only], 500) is only
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.curvature import Curvature
-from workers.engine.solve import SOLVERS, Solver
+from workers.engine.solve import SOLVERS, Factorised, Solver
 
 P, TRAINED, REMOVED, ADDED = 40, 12, 3, 2
 
@@ -108,3 +108,25 @@ def test_a_gpu_solves_the_same_system(name: str, rows: Tensor, damping: Tensor, 
     expected = SOLVERS[name](Curvature.of(rows, damping), b)
     found = SOLVERS[name](Curvature.of(rows.cuda(), damping.cuda()), b.cuda())
     torch.testing.assert_close(found.x.cpu(), expected.x, rtol=1e-3, atol=1e-4)
+
+
+def in_double(count: int, seed: int) -> Tensor:
+    return torch.randn(count, P, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("multiplier", [0.1, 1.0])
+def test_one_factorisation_inverts_for_every_right_hand_side(multiplier: float, damping: Tensor) -> None:
+    rows, added, sides = in_double(TRAINED, 0), in_double(ADDED, 1), in_double(5, 2)
+    kept = without_removed().double() * 1.5
+    curvature = Curvature.of(rows, damping.double()).scaled(kept).extended(added).damped(multiplier)
+    inverse = Factorised(curvature)
+    scaled = torch.cat([kept[:, None] * rows, added])
+    dense = scaled.T @ scaled + multiplier * damping.double().diag()
+    for b in sides:
+        exact = torch.linalg.solve(dense, b)
+        assert float((inverse(b) - exact).norm() / exact.norm()) < 1e-9
+
+
+def test_the_inverse_undoes_the_operator(rows: Tensor, damping: Tensor, b: Tensor) -> None:
+    curvature = Curvature.of(rows.double(), damping.double())
+    assert float((Factorised(curvature)(curvature.apply(b.double())) - b).norm() / b.norm()) < 1e-9

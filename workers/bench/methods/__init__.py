@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 from workers.bench.methods.ekfac import accurate_retained, ekfac
-from workers.bench.methods.end_point import EndPoint, datainf, gauss_newton_cg, win_u
+from workers.bench.methods.end_point import EndPoint, datainf, gauss_newton_cg, sketched_retained, win_u
 from workers.bench.methods.finetune import FineTune
 from workers.bench.methods.kfade import KFade
-from workers.bench.methods.lethe import Lethe, LetheStep, lethe_vectors
-from workers.bench.methods.lethe_out_of_fold import LetheOutOfFold
+from workers.bench.methods.lethe import Lethe, lethe_vectors
 from workers.bench.methods.lissa import LiSSA
 from workers.bench.methods.llmeraser import AsReleased, AsWritten
 from workers.bench.methods.method import Method
@@ -17,6 +16,7 @@ from workers.bench.methods.replay import Replay
 from workers.bench.methods.retrain import retrain
 from workers.bench.methods.shards import Shards
 from workers.bench.methods.task_arithmetic import TaskArithmetic
+from workers.engine.folds import PARTITIONS
 
 METHODS: Mapping[str, Method] = {
     "nothing": nothing,
@@ -50,11 +50,11 @@ METHODS: Mapping[str, Method] = {
     "win-u": EndPoint(win_u),
     "win-u-calibrated": EndPoint(win_u, calibrated=True),
     "sisa": Shards(),
+    "lethe-out-of-fold": Lethe(partitions=PARTITIONS),
     "lethe": Lethe(),
-    "lethe-out-of-fold": LetheOutOfFold(),
-    "lethe-vectors": lethe_vectors,
-    "lethe-step": LetheStep(),
+    "lethe-1%": Lethe(budget=0.01),
     "lethe-imported": Lethe(recorded=False),
+    "lethe-vectors": lethe_vectors,
+    "lethe-imported-step": EndPoint(sketched_retained, calibrated=True),
     "lethe-imported-pcg": EndPoint(accurate_retained, calibrated=True),
-    "lethe-imported-step": LetheStep(recorded=False),
 }

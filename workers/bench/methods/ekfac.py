@@ -5,6 +5,7 @@ from torch import Tensor
 
 from workers.bench.cases import Case
 from workers.bench.cost import offline
+from workers.bench.methods.end_point import end_point_curvature
 from workers.engine.accurate import accurate
 from workers.engine.ekfac import EkfacCurvature
 from workers.engine.fisher_product import FisherProduct
@@ -29,7 +30,7 @@ def accurate_retained(case: Case, b: Tensor) -> Tensor:
     remaining += [(change.new, change.weight) for change in case.changes if change.new is not None]
     tokens, shares = [tokens for tokens, _ in remaining], [share for _, share in remaining]
     generator = torch.Generator().manual_seed(case.seed)
-    damping = line.end_point.trajectory.segments[-1].curvature.damping
+    damping = end_point_curvature(case).damping
     return accurate(FisherProduct.sampled(line.resident, tokens, shares, generator), damping, b).x
 
 

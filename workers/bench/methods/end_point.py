@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from workers.bench.cases import Case
+from workers.bench.cost import offline
 from workers.bench.methods.descent import losses_of
 from workers.bench.methods.goals import along
 from workers.engine.curvature import Curvature, stacked
+from workers.engine.damping import mean_eigenvalue_damping
 from workers.engine.fisher import fisher_rows, instance_gradients
-from workers.engine.right_hand_side import dropout_off, right_hand_side
+from workers.engine.right_hand_side import dropout_off, instance_weights, right_hand_side
 from workers.engine.solve import cg, woodbury
 from workers.engine.tokens import Tokens
 
@@ -39,7 +41,7 @@ class EndPoint:
 
 def gauss_newton_cg(case: Case, b: Tensor) -> Tensor:
     """Conjugate gradients on the prepared sketch of the Gauss–Newton matrix, the removed still in it."""
-    return cg(_curvature(case), b).x
+    return cg(end_point_curvature(case), b).x
 
 
 def datainf(case: Case, b: Tensor) -> Tensor:
@@ -69,11 +71,26 @@ def win_u(case: Case, b: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(case.seed)
     blocks = list(fisher_rows(line.resident, case.old, [change.weight for change in case.changes], generator))
     rows = stacked(blocks, line.resident.parameters.size, line.resident.device)
-    return woodbury(Curvature.of(rows, line.end_point.trajectory.segments[-1].curvature.damping), b).x
+    return woodbury(Curvature.of(rows, end_point_curvature(case).damping), b).x
 
 
-def _curvature(case: Case) -> Curvature:
-    return case.line.end_point.trajectory.segments[-1].curvature
+def sketched_retained(case: Case, b: Tensor) -> Tensor:
+    """C⁻¹ b with the curvature that Lethe's steps respect, the ledger taken out of it: its step in one."""
+    line = case.line
+    return woodbury(line.end_point.sketch.after(line.resident, case.changes, line.anchor, case.seed), b).x
+
+
+def end_point_curvature(case: Case) -> Curvature:
+    """A row of every training instance at the end of training, and a tenth of the mean eigenvalue as damping: made
+    before any request arrives."""
+    line = case.line
+    weights = instance_weights([example.id for example in line.data.examples], line.training_record)
+    with offline():
+        line.resident.parameters.set(line.anchor)
+        tokens, generator = [line.tokens[name] for name in weights], torch.Generator().manual_seed(0)
+        rows = torch.cat(list(fisher_rows(line.resident, tokens, list(weights.values()), generator)))
+        trace = float(rows.square().sum())
+        return Curvature.of(rows, mean_eigenvalue_damping(trace, rows.shape[1], rows.device))
 
 
 def _gradients(case: Case, tokens: list[Tokens]) -> Tensor:

@@ -9,7 +9,6 @@ from workers.bench.methods.ekfac import DAMPING_SHARE, training_ekfac
 from workers.bench.methods.goals import MAX_AMPLITUDE, goal_loss
 from workers.engine.amplitude import largest_amplitude
 from workers.engine.evaluation import adapter_losses
-from workers.engine.forgetting import kl_budget
 from workers.engine.predictions import shift
 from workers.engine.right_hand_side import right_hand_side
 
@@ -55,5 +54,5 @@ class KFade:
 
         held = case.retained[:: max(1, len(case.retained) // HELD)][:HELD]
         # The budget first: far beyond it the loss may fall again, and a reach found there would mean nothing.
-        reach = largest_amplitude(divergence, kl_budget(line.preparation), MAX_AMPLITUDE) if held else MAX_AMPLITUDE
+        reach = largest_amplitude(divergence, line.preparation.kl_budget, MAX_AMPLITUDE) if held else MAX_AMPLITUDE
         return largest_amplitude(loss, wanted, reach)

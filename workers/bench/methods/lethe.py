@@ -1,46 +1,44 @@
 """Lethe's own tiers, each the code that a worker runs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from service.domain.engine import Anchor, Progress
-from workers.bench.cases import Case
-from workers.engine.solve import SOLVERS
-from workers.engine.trajectory import curvatures_after, gradients_along, replay
-from workers.engine.update import answer
+from service.domain.adapters import UPDATE_BUDGET
+from service.domain.engine import Anchor
+from workers.bench.cases import Case, Line
+from workers.bench.cost import offline
+from workers.engine.out_of_fold import OutOfFold, missing_folds, train_fold
+from workers.engine.training import fingerprint
+from workers.engine.update import read_request, solve
 
 
 @dataclass(frozen=True, slots=True)
 class Lethe:
-    """The whole update: step, teaching, polish, verification. `recorded` is false for what an import without a
-    training record would get."""
+    """The update without its verification, which no other method has.
+
+    `recorded` is false for what an import without a training record would get. `partitions` of the data are left
+    out in turn by adapters that idle workers train, so that their cost is not a request's. `budget` is the share of
+    the training's cost that an update may take.
+    """
 
     recorded: bool = True
+    partitions: tuple[int, ...] = ()
+    budget: float = UPDATE_BUDGET
 
     def __call__(self, case: Case) -> Tensor:
         line = case.line
+        with offline():
+            gone = {change.instance_id for change in case.changes if change.new is None}
+            folds = out_of_fold_of(line, self.partitions, gone) if self.partitions else None
         anchor = Anchor("", line.data, line.recipe, Path(), Path())
         preparation, record = (line.preparation, line.record) if self.recorded else (line.end_point, None)
-        weights, _ = answer(line.resident, anchor, preparation, record, case.edits, _ignore)
-        return weights
-
-
-@dataclass(frozen=True, slots=True)
-class LetheStep:
-    """The solved step alone, as long as calibration says. Removal only: new contents need teaching."""
-
-    recorded: bool = True
-
-    def __call__(self, case: Case) -> Tensor:
-        line = case.line
-        preparation = line.preparation if self.recorded else line.end_point
-        curvatures = curvatures_after(line.resident, preparation.trajectory, case.changes, case.seed)
-        gradients = gradients_along(line.resident, preparation.trajectory, case.changes)
-        calibration, solver = preparation.calibration, SOLVERS["woodbury"]
-        step = replay(preparation.trajectory, curvatures, gradients, multiplier=calibration.multiplier, solver=solver)
-        return line.anchor + calibration.amplitude * step.delta
+        line.resident.parameters.set(line.anchor)
+        request = read_request(line.resident, anchor, record, case.edits)
+        solved = solve(line.resident, anchor, preparation, record, request, folds, budget=self.budget)
+        return solved.parameters
 
 
 def lethe_vectors(case: Case) -> Tensor:
@@ -53,5 +51,24 @@ def lethe_vectors(case: Case) -> Tensor:
     return line.anchor + amplitude * vectors.total(vectors.covering(removed)).to(line.anchor)
 
 
-def _ignore(progress: Progress) -> None:
-    """Nobody watches."""
+def out_of_fold_of(line: Line, partitions: tuple[int, ...], ids: Collection[str]) -> OutOfFold:
+    """The instances' out-of-fold predictions; of the folds that hold one, those that are missing are trained, and
+    kept. Idle workers would train all."""
+    mark = fingerprint(line.resident, line.data, line.recipe, line.tokens)
+    directory = line.place / "out_of_fold"
+    for fold in missing_folds(line.data, [directory], mark, partitions):
+        if fold.members.isdisjoint(ids):
+            continue
+        train_fold(
+            line.resident,
+            line.data,
+            line.recipe,
+            line.tokens,
+            fold,
+            directory,
+            checkpoint=directory / f"{fold.name}.run",
+            progress=lambda progress: None,
+            should_yield=lambda: False,
+        )
+    line.resident.parameters.set(line.anchor)
+    return OutOfFold.load([directory], mark, len(line.resident.tokenizer))

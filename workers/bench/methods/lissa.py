@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from workers.bench.cases import Case
+from workers.bench.methods.end_point import end_point_curvature
 
 POWER_ITERATIONS = 30
 # A power iteration approaches the largest eigenvalue from below.
@@ -25,7 +26,7 @@ class LiSSA:
     repeats: int = 1
 
     def __call__(self, case: Case, b: Tensor) -> Tensor:
-        curvature = case.line.end_point.trajectory.segments[-1].curvature
+        curvature = end_point_curvature(case)
         rows, damping = torch.cat(curvature.blocks).float(), curvature.damping
         scale = stable_scale(rows, damping, self.batch)
         generator = torch.Generator().manual_seed(case.seed)
