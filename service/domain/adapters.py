@@ -47,6 +47,10 @@ class BaseModelRef(_Frozen):
     revision: str | None = Field(default=None, max_length=200)
 
 
+# What an influence update may take of the cost of training, unless the policy says otherwise.
+UPDATE_BUDGET = 0.04
+
+
 class Policy(_Frozen):
     """How a line answers requests. Times are in seconds."""
 
@@ -70,6 +74,10 @@ class Policy(_Frozen):
         ge=1,
         description="Farthest from a retrain, in units of the distance between two retrains, that an influence update "
         "may be; predicted before, measured after. Null: not judged by it.",
+    )
+    update_budget: Share = Field(
+        default=UPDATE_BUDGET,
+        description="Share of the training's cost that an influence update may take. A few steps are always taken.",
     )
     max_drift: float = Field(
         default=0.5,

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.adapters import UPDATE_BUDGET, Recipe, TrainingFormat
 from service.domain.instances import Content
 from service.domain.ledger import Edit
 
@@ -103,18 +103,20 @@ class ImportJob:
 
 @dataclass(frozen=True, slots=True)
 class InfluenceJob:
-    """Solve for the canonical ledger from the anchor."""
+    """Solve for the canonical ledger from the anchor, for at most `budget` of what its training cost."""
 
     anchor: Anchor
     edits: tuple[Edit, ...]
     out: Path
+    budget: float = UPDATE_BUDGET
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFoldJob:
     """Train an adapter without the first fold that is missing, and keep what it predicts for that fold.
 
-    `done` are directories with the predictions of finished folds.
+    `done` are directories with the predictions of finished folds. With the last fold comes the `anchor`: once all
+    are there, updates of it are tried for what is to be expected of them, at most at `budget` of its training's cost.
     """
 
     data: TrainingSet
@@ -122,6 +124,8 @@ class OutOfFoldJob:
     done: tuple[Path, ...]
     out: Path
     resume: Path | None = None
+    anchor: Anchor | None = None
+    budget: float = UPDATE_BUDGET
 
 
 Job: TypeAlias = TrainJob | ImportJob | InfluenceJob | OutOfFoldJob
@@ -134,7 +138,6 @@ class Stage(StrEnum):
     preparing = "preparing"
     gradients = "gradients"
     solving = "solving"
-    polishing = "polishing"
     verifying = "verifying"
     exporting = "exporting"
     publishing = "publishing"

@@ -20,6 +20,8 @@ from service.domain.ledger import Edit, canonical
 from service.domain.runs import RunKind
 from service.flows import texts
 from service.flows.claim import Claim
+from service.flows.idle import is_last_fold
+from service.flows.strategy import policy_of
 from service.flows.training_data import dataset_of, edited, present
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -43,6 +45,8 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             recipe=Recipe.model_validate(anchor.recipe),
             done=_folds(anchor, materialise),
             out=out,
+            budget=policy_of(line).update_budget,
+            anchor=load_anchor(unit, vault, line, anchor, materialise) if is_last_fold(anchor) else None,
             resume=resume,
         )
     edits = run_edits(unit, vault, claim)
@@ -51,6 +55,7 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             anchor=load_anchor(unit, vault, line, anchor, materialise),
             edits=edits,
             out=out,
+            budget=policy_of(line).update_budget,
         )
     data = training_set(unit, vault, line, anchor, edits)
     if claim.kind is RunKind.collapse:

@@ -32,6 +32,12 @@ def wants_folds(unit: Unit, line: Line) -> bool:
     )
 
 
+def is_last_fold(anchor: Version) -> bool:
+    """Whether all folds of the anchor but one are done."""
+    done = anchor.out_of_fold or []
+    return bool(done) and done[-1]["remaining"] == 1
+
+
 def is_wanted(unit: Unit, line: Line, run: Run) -> bool:
     """Whether a fold is worth going on with: its line wants folds, of the anchor that this one was begun for."""
     return run.anchor_id in (None, line.anchor_id) and wants_folds(unit, line)

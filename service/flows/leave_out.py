@@ -59,7 +59,7 @@ def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
         cancel_fold(unit, line, run)
         return
     anchor, remaining = unit.versions.get(str(line.anchor_id)), staged.result.remaining
-    fold = {"prefix": staged.files.prefix, "files": dict(staged.files.files)}
+    fold = {"prefix": staged.files.prefix, "files": dict(staged.files.files), "remaining": remaining}
     anchor.out_of_fold = [*(anchor.out_of_fold or ()), fold]
     _show_progress(anchor, len(anchor.out_of_fold), remaining)
     if staged.result.predicted_fidelity:

@@ -47,6 +47,7 @@ class PolicyChange(Input):
         description="Farthest from a retrain, in distances between two retrains, that an influence update may be. "
         "Null is a value here: not judged by it.",
     )
+    update_budget: Share | None = Field(default=None, description="Share of the training cost for an update.")
     max_drift: float | None = Field(
         default=None, gt=0, description="Gap between predicted and measured change above which to compact at once."
     )

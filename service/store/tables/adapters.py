@@ -35,7 +35,7 @@ class Line(Base):
 class Version(Base):
     """An immutable adapter. It covers every ledger entry up to `ledger_seq`.
 
-    `out_of_fold` lists the finished folds of an anchor, each the prefix and the files of its predictions.
+    `out_of_fold` lists the finished folds of an anchor: prefix and files of its predictions, and how many remained.
     """
 
     __tablename__ = "versions"
