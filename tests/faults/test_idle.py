@@ -49,7 +49,7 @@ def test_a_fold_makes_room_for_an_answer_and_goes_on(deployment: Deployment, lla
     with deployment.store.read() as unit:
         events = [event for event in unit.feed.events(0, limit=10_000) if event.type.startswith("run.")]
         first = (anchor_of(unit, line).out_of_fold or [])[0]
-        assert len(unit.versions.of_line(other)) == 2
+        assert len(unit.versions.of_line(other)) >= 2
     told = [(event.type, event.data.get("reason") or event.data.get("kind")) for event in events]
     yielded = told.index(("run.requeued", "yielded"))
     answered = max(i for i, one in enumerate(told) if one == ("run.succeeded", RunKind.influence))

@@ -111,7 +111,7 @@ def answer(
         peak_bytes=0,
         grade=solved.grade,
         fidelity=fidelity,
-        drift=drift(verdict, goal),
+        drift=drift(verdict, goal, _noise(preparation, request)),
         details=_details(preparation, solved),
     )
     return after, result
@@ -184,10 +184,13 @@ def out_of_fold(resident: Resident, anchor: Anchor) -> OutOfFold | None:
     return OutOfFold.load(anchor.out_of_fold, None, resident.base.model.config.get_text_config().vocab_size)
 
 
-def drift(verdict: Verification, goal: float | None) -> float | None:
-    """|measured − predicted| / predicted change of the removed instances' mean loss; None without any prediction."""
+def drift(verdict: Verification, goal: float | None, noise: float) -> float | None:
+    """|measured − predicted| / predicted change of the removed instances' mean loss.
+
+    None without a prediction, and where it is within the noise of never-seen losses: there is nothing to drift from.
+    """
     before, after = verdict.before.forget, verdict.after.forget
-    if goal is None or before is None or after is None or goal <= before:
+    if goal is None or before is None or after is None or goal - before <= noise:
         return None
     predicted = END_OF_WAY * (goal - before)
     return abs(after - before - predicted) / predicted
@@ -232,6 +235,12 @@ def _goal(resident: Resident, preparation: Preparation, request: Request, start:
     """The mean loss of the removed instances had they never been seen; None where nothing is removed."""
     removed = request.measured.forget
     return goal_on_the_way(resident, removed, preparation.never_seen, start, 1.0) if removed else None
+
+
+def _noise(preparation: Preparation, request: Request) -> float:
+    """The standard error of the mean loss of as many never-seen instances as are removed."""
+    level = preparation.never_seen
+    return level.deviation / math.sqrt(max(1, len(request.measured.forget))) if level else 0.0
 
 
 def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | None, edits: Sequence[Edit]) -> Request:

@@ -158,7 +158,11 @@ class TestPublish:
             staged = house.keep_fold(claim_fold(house, line), remaining=remaining)
         anchor = anchor_of(house, line)
         assert len(anchor.out_of_fold or ()) == 3
-        assert (anchor.out_of_fold or [])[-1] == {"prefix": staged.files.prefix, "files": staged.files.files}
+        assert (anchor.out_of_fold or [])[-1] == {
+            "prefix": staged.files.prefix,
+            "files": staged.files.files,
+            "remaining": staged.result.remaining,
+        }
         assert capabilities(anchor)["out-of-fold"] == {"name": "out-of-fold", "supported": True, "reason": None}
         assert set(capabilities(anchor)) == {"influence", "rebuild", "out-of-fold"}
         assert repair(house).idle == 0
