@@ -55,7 +55,8 @@ def test_a_fold_makes_room_for_an_answer_and_goes_on(deployment: Deployment, lla
     answered = max(i for i, one in enumerate(told) if one == ("run.succeeded", RunKind.influence))
     kept = told.index(("run.succeeded", RunKind.out_of_fold))
     assert yielded < answered < kept
-    assert first["prefix"] == f"runs/{fold.id}/2/fold", "the second claim of the same run went on"
+    claim = int(first["prefix"].removeprefix(f"runs/{fold.id}/").removesuffix("/fold"))
+    assert claim >= 2, "a later claim of the same run went on"
 
 
 def test_an_erasure_of_the_lines_own_data_cancels_it(deployment: Deployment, llama_path: Path) -> None:
