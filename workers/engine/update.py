@@ -83,7 +83,7 @@ def answer(
 ) -> tuple[Tensor, InfluenceResult]:
     """New weights [p] for the whole ledger, solved from the anchor's weights, which `resident` holds.
 
-    Memory: the preparation, one solve, 8p bytes a step. Never O(p²), never O(n·p).
+    Memory: the preparation, one solve, 16p bytes a step. Never O(p²), never O(n·p).
 
     Raises:
         EngineRefusal: `unknown_instance` if the ledger names an instance the anchor was not trained on.
