@@ -42,8 +42,8 @@ up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
 down: $(INSTALLED) ## Stop the service that `make up` started in another terminal
 	@$(BIN)/python -m service.cli.stack down
 
-test: $(INSTALLED) ## Run every test
-	$(BIN)/pytest
+test: $(INSTALLED) ## Run every test, two files at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60

@@ -76,8 +76,9 @@ class Up:
                 command = (process / "cmdline").read_bytes().decode().split("\0")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if str(self.home / "stack.lock") in held:
-                found[command[2] if command[1] == "-m" else "redis-server"] = int(process.name)
+            # A process that is just ending has no command line any more.
+            if str(self.home / "stack.lock") in held and any(command):
+                found[command[2] if command[1:2] == ["-m"] else "redis-server"] = int(process.name)
         return found
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:

@@ -215,6 +215,7 @@ def _within_budget(
             start,
             weights,
             goal=goal,
+            noise=_noise(preparation, request),
             never_seen=preparation.never_seen,
             training_level=preparation.training_level,
         )

@@ -53,9 +53,11 @@ def verify(
     *,
     goal: float | None,
     never_seen: NeverSeenLevel | None,
+    noise: float,
     training_level: float,
 ) -> Verification:
-    """Measures and judges. `goal` is the mean loss that the forgotten instances should reach.
+    """Measures and judges. `goal` is the mean loss that the forgotten instances should reach, `noise` its standard
+    error.
 
     Costs two forward passes of every instance in the groups. Memory: the activations of a micro-batch.
     """
@@ -65,12 +67,20 @@ def verify(
     ]
     was = Losses(*(found.before if found else None for found in shifts))
     now = Losses(*(found.after if found else None for found in shifts))
-    passed, reasons = judge(was, now, len(groups.forget), goal, training_level, uncalibrated=never_seen is None)
+    uncalibrated = never_seen is None
+    passed, reasons = judge(was, now, len(groups.forget), goal, noise, training_level, uncalibrated=uncalibrated)
     return Verification(was, now, shifts[2].divergence if shifts[2] else 0.0, passed, reasons)
 
 
 def judge(
-    was: Losses, now: Losses, forgotten: int, goal: float | None, training_level: float, *, uncalibrated: bool
+    was: Losses,
+    now: Losses,
+    forgotten: int,
+    goal: float | None,
+    noise: float,
+    training_level: float,
+    *,
+    uncalibrated: bool,
 ) -> tuple[bool | None, tuple[str, ...]]:
     """The verdict on measured losses, with its reasons in words."""
     failures: list[str] = []
@@ -78,12 +88,8 @@ def judge(
     if uncalibrated:
         doubts.append("The line has no never-seen instances, so no loss level shows what forgotten means.")
     elif goal is not None and was.forget is not None and now.forget is not None:
-        way = (now.forget - was.forget) / (goal - was.forget) if goal > was.forget else 1.0
-        text = f"Forgotten instances went {way:.0%} of the way to the never-seen loss level"
-        if not ENOUGH <= way <= TOO_FAR:
-            failures.append(f"{text}; {ENOUGH:.0%} to {TOO_FAR:.0%} is required.")
-        elif forgotten < FEWEST:
-            doubts.append(f"{text}, but {forgotten} of them is too few to tell.")
+        failed, text = _forgotten(was.forget, now.forget, forgotten, goal, noise)
+        (failures if failed else doubts).extend([text] if text else [])
     if not uncalibrated and was.holdout is not None and was.retained is not None and now.retained is not None:
         worth = max(was.holdout - training_level, 0.0)
         if now.retained - was.retained > RETAINED_RISE * worth:
@@ -95,3 +101,22 @@ def judge(
     if failures:
         return False, tuple(failures + doubts)
     return (None, tuple(doubts)) if doubts else (True, ())
+
+
+def _forgotten(was: float, now: float, count: int, goal: float, noise: float) -> tuple[bool, str]:
+    """Whether the forgotten failed, and why, or why it cannot be told; no words where they passed.
+
+    A miss within the noise of never-seen losses is no failure, and a way within it is none to go.
+    """
+    if goal - was <= noise:
+        text = f"Forgotten instances were no better known than never-seen ones before: {was:.3f} against {goal:.3f}"
+        if now > max(was, goal) + noise:
+            return True, f"{text}, and rose to {now:.3f}."
+        return False, f"{text}."
+    way = (now - was) / (goal - was)
+    text = f"Forgotten instances went {way:.0%} of the way to the never-seen loss level"
+    if not ENOUGH <= way <= TOO_FAR:
+        if abs(goal - now) > noise:
+            return True, f"{text}; {ENOUGH:.0%} to {TOO_FAR:.0%} is required."
+        return False, f"{text}; {ENOUGH:.0%} to {TOO_FAR:.0%} is required, but {count} of them are too few to tell."
+    return False, f"{text}, but {count} of them is too few to tell." if count < FEWEST else ""

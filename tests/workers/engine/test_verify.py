@@ -22,9 +22,10 @@ def verdict(
     was: Losses = BEFORE,
     forgotten: int = 6,
     goal: float | None = 1.0,
+    noise: float = 0.1,
     uncalibrated: bool = False,
 ) -> tuple[bool | None, tuple[str, ...]]:
-    return judge(was, now, forgotten, goal, TRAINING_LEVEL, uncalibrated=uncalibrated)
+    return judge(was, now, forgotten, goal, noise, TRAINING_LEVEL, uncalibrated=uncalibrated)
 
 
 def test_reaching_every_level_passes() -> None:
@@ -54,6 +55,25 @@ def test_a_pass_on_too_few_instances_is_inconclusive() -> None:
 
 def test_a_failure_on_few_instances_is_still_a_failure() -> None:
     assert verdict(after(forget=0.21), forgotten=2)[0] is False
+
+
+def test_a_miss_within_the_noise_of_never_seen_losses_cannot_be_told() -> None:
+    passed, reasons = verdict(after(forget=0.7), noise=0.31)
+    assert passed is None
+    assert "62% of the way" in reasons[0]
+    assert verdict(after(forget=0.7), noise=0.29)[0] is False
+
+
+def test_what_was_never_memorised_has_no_way_to_go() -> None:
+    was = Losses(forget=0.95, corrected=None, retained=0.2, holdout=1.0)
+    passed, reasons = verdict(after(forget=0.96), was)
+    assert passed is None
+    assert "no better known" in reasons[0]
+
+
+def test_what_was_never_memorised_can_still_be_over_forgotten() -> None:
+    was = Losses(forget=1.05, corrected=None, retained=0.2, holdout=1.0)
+    assert verdict(after(forget=1.2), was)[0] is False
 
 
 def test_without_never_seen_instances_nothing_can_be_told() -> None:
