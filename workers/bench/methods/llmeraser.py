@@ -4,7 +4,7 @@ min over x of ½ xᵀ H x − bᵀ x, with Hessian products of mini-batches of t
 the update is φ = φ₀ + x (section 3.3, algorithm 1). The paper names no learning rate, steps, batch size or damping.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from workers.bench.cases import Case
 from workers.bench.methods.descent import Stream
 from workers.bench.methods.goals import along, goal_loss
-from workers.bench.methods.hessian import hessian_product
+from workers.bench.methods.hessian import hessian_products
 from workers.engine.evaluation import adapter_losses
 from workers.engine.gradients import weighted_gradient
 from workers.engine.predictions import shift
@@ -44,8 +44,7 @@ class AsWritten:
         b = right_hand_side(line.resident, case.changes)
         goal = goal_loss(case)
         found: list[tuple[float, Tensor]] = []
-        for rate in self.rates:
-            x = self._solve(case, b, rate)
+        for x in self._solve(case, b):
             answer = along(case, x) if self.calibrated else line.anchor + x
             line.resident.parameters.set(answer)
             missed = abs(float(adapter_losses(line.resident, case.old).mean()) - goal)
@@ -53,10 +52,16 @@ class AsWritten:
             found.append((missed + harm, answer))
         return min(found, key=lambda pair: pair[0])[1]
 
-    def _solve(self, case: Case, b: Tensor, rate: float) -> Tensor:
+    def _solve(self, case: Case, b: Tensor) -> Tensor:
+        """x [k, p] for each rate; all of them see the same mini-batches."""
         product = _products(case, self.batch)
         return minimise(
-            lambda x: product(x) + self.damping * x, b, torch.zeros_like(b), steps=self.steps, rate=rate, decay=0.0
+            lambda x: product(x) + self.damping * x,
+            b,
+            torch.zeros(len(self.rates), len(b), device=b.device),
+            steps=self.steps,
+            rates=self.rates,
+            decay=0.0,
         )
 
 
@@ -79,8 +84,8 @@ class AsReleased:
         with dropout_on(line.resident.model, case.seed):
             b = self._right_hand_side(case)
             product = _products(case, batch=1)
-            start = torch.full_like(b, self.start)
-            x = minimise(lambda x: product(x) / 2, b, start, steps=self.steps, rate=self.rate, decay=self.decay)
+            start = torch.full_like(b, self.start)[None]
+            (x,) = minimise(lambda x: product(x) / 2, b, start, steps=self.steps, rates=(self.rate,), decay=self.decay)
         return along(case, x) if self.calibrated else line.anchor + x
 
     def _right_hand_side(self, case: Case) -> Tensor:
@@ -92,15 +97,27 @@ class AsReleased:
 
 
 def minimise(
-    product: Callable[[Tensor], Tensor], b: Tensor, start: Tensor, *, steps: int, rate: float, decay: float
+    product: Callable[[Tensor], Tensor],
+    b: Tensor,
+    start: Tensor,
+    *,
+    steps: int,
+    rates: Sequence[float],
+    decay: float,
 ) -> Tensor:
-    """x [p] after so many steps of Adam along product(x) − b, from `start` [p]. Memory: 16p bytes."""
-    x = nn.Parameter(start.clone())
-    optimizer = torch.optim.Adam([x], lr=rate, weight_decay=decay, foreach=False)
+    """Each x of [k, p] after so many steps of Adam along product(x) − b, from `start` [k, p], at a rate of its own.
+
+    Memory: 16kp bytes.
+    """
+    every = [nn.Parameter(one.clone()) for one in start]
+    groups = [{"params": [x], "lr": rate} for x, rate in zip(every, rates, strict=True)]
+    optimizer = torch.optim.Adam(groups, weight_decay=decay, foreach=False)
     for _ in range(steps):
-        x.grad = product(x.detach()) - b
+        images = product(torch.stack([x.detach() for x in every]))
+        for x, image in zip(every, images, strict=True):
+            x.grad = image - b
         optimizer.step()
-    return x.detach()
+    return torch.stack([x.detach() for x in every])
 
 
 @contextmanager
@@ -119,8 +136,8 @@ def dropout_on(model: nn.Module, seed: int) -> Iterator[None]:
 
 
 def _products(case: Case, batch: int) -> Callable[[Tensor], Tensor]:
-    """x ↦ H x [p] at the anchor, every time on another mini-batch of the training set."""
+    """x ↦ H x of each x [k, p] at the anchor, every time on another mini-batch of the training set."""
     line = case.line
     line.resident.parameters.set(line.anchor)
     stream = Stream([line.tokens[example.id] for example in line.data.examples], case.seed)
-    return lambda x: hessian_product(line.resident, stream.draw(batch), x)
+    return lambda x: hessian_products(line.resident, stream.draw(batch), x)
