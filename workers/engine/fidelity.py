@@ -14,6 +14,9 @@ from workers.engine.right_hand_side import Change
 from workers.engine.tokens import collate
 from workers.engine.top_predictions import TopPredictions
 
+# Nats a label token. Stored predictions are rounded to half precision: no two are told apart by less.
+LEAST_APART = 1e-3
+
 
 def measured_fidelity(
     resident: Resident, removed: Sequence[Change], folds: OutOfFold | None, weights: Tensor
@@ -49,7 +52,8 @@ def floor(removed: Sequence[Change], folds: OutOfFold) -> float | None:
         for change in removed
         for one, other in permutations(folds.found[change.instance_id], 2)
     ]
-    return fmean(apart) or None
+    found = fmean(apart)
+    return found if found > LEAST_APART else None
 
 
 @torch.no_grad()

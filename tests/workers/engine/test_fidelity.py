@@ -114,6 +114,17 @@ def test_one_instance_without_a_second_is_enough_to_measure_nothing(resident: Re
     assert measured_fidelity(resident, removed, partly, weights(resident, 1)) is None
 
 
-def test_partitions_that_agree_are_no_unit(resident: Resident, removed: list[Change]) -> None:
+def test_without_anything_removed_or_folds_there_is_no_unit(resident: Resident, removed: list[Change]) -> None:
     assert measured_fidelity(resident, [], folds(resident, removed, 1, 2), weights(resident, 1)) is None
     assert measured_fidelity(resident, removed, None, weights(resident, 1)) is None
+
+
+def test_partitions_that_agree_are_no_unit(resident: Resident, removed: list[Change]) -> None:
+    """As stored, in half precision, a prediction is a little away from itself: rounding is no distance."""
+    stored = [
+        TopPredictions(one.tokens, one.logprobs.half().float(), one.rest.half().float())
+        for one in predicted(resident, removed, 1)
+    ]
+    same = OutOfFold({change.instance_id: (one, one) for change, one in zip(removed, stored, strict=True)}, VOCABULARY)
+    assert floor(removed, same) is None
+    assert measured_fidelity(resident, removed, same, weights(resident, 2)) is None
