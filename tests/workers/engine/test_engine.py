@@ -323,6 +323,58 @@ class TestOutOfFold:
         with pytest.raises(EngineRefusal, match="checkpoint"):
             self.train(engine, other)
 
+    def all_but_one(
+        self, engine: Engine, data: TrainingSet, recipe: Recipe, line: Anchor, place: Path
+    ) -> tuple[tuple[Path, ...], list[FoldResult]]:
+        """Trains folds until only one is missing: where they lie, and what came with them."""
+        done: tuple[Path, ...] = ()
+        results: list[FoldResult] = []
+        while not results or results[-1].remaining > 1:
+            out = place / f"fold-{len(done)}"
+            results.append(self.train(engine, OutOfFoldJob(data, recipe, done, out, anchor=line)))
+            done = (*done, out / "fold")
+        return done, results
+
+    def test_the_last_one_says_what_updates_are_to_be_expected(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        """By trying some, whose files are nobody's business; no other fold does, nor one without the anchor."""
+        run(engine, TrainJob(few, short, tmp_path / "v1"))
+        line = anchor(few, short, tmp_path / "v1")
+        done, results = self.all_but_one(engine, few, short, line, tmp_path)
+        last = self.train(engine, OutOfFoldJob(few, short, done, tmp_path / "last", anchor=line))
+        alone = self.train(engine, OutOfFoldJob(few, short, done, tmp_path / "alone"))
+        assert [result.predicted_fidelity for result in (*results, alone)] == [{}] * 6
+        assert last.remaining == alone.remaining == 0
+        assert last.predicted_fidelity.keys() == {"end-point", "out-of-fold"}
+        assert all(value > 0 for value in last.predicted_fidelity.values())
+        assert last.seconds.keys() == {"loading", "training", "verifying"}
+        assert [path.name for path in (tmp_path / "last").iterdir()] == ["fold"]
+
+    def test_the_last_one_expects_the_same_after_it_yielded(
+        self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        run(engine, TrainJob(few, short, tmp_path / "v1"))
+        line = anchor(few, short, tmp_path / "v1")
+        done, _ = self.all_but_one(engine, few, short, line, tmp_path)
+        straight = self.train(engine, OutOfFoldJob(few, short, done, tmp_path / "straight", anchor=line))
+        first = OutOfFoldJob(few, short, done, tmp_path / "first", anchor=line)
+        assert isinstance(engine.run(first, progress=ignore_progress, should_yield=lambda: True), Yielded)
+        again = replace(first, out=tmp_path / "again", resume=first.out / "checkpoint")
+        assert self.train(engine, again).predicted_fidelity == straight.predicted_fidelity != {}
+
+    def test_nothing_is_expected_of_a_line_about_one_person(
+        self, engine: Engine, data: TrainingSet, short: Recipe, tmp_path: Path
+    ) -> None:
+        """Without them no data are left to train on: both partitions predict what the start does."""
+        one = replace(data, examples=tuple(replace(example, subject="person") for example in data.examples))
+        run(engine, TrainJob(one, short, tmp_path / "v1"))
+        line = anchor(one, short, tmp_path / "v1")
+        done, _ = self.all_but_one(engine, one, short, line, tmp_path)
+        last = self.train(engine, OutOfFoldJob(one, short, done, tmp_path / "last", anchor=line))
+        assert (last.fold, last.remaining) == ("1-0", 0)
+        assert last.predicted_fidelity == {}
+
     def test_an_answer_afterwards_is_the_one_before(
         self, engine: Engine, few: TrainingSet, short: Recipe, tmp_path: Path
     ) -> None:
