@@ -194,9 +194,12 @@ class House:
         with self.store.write() as unit:
             unit.runs.seen_worker(f"worker-of-{pool}", pool, None, unit.now)
 
-    def keep_fold(self, claimed: Claim, *, remaining: int = 14) -> StagedFold:
-        """The worker has trained a fold."""
-        staged = StagedFold(FoldResult("0-0", remaining, {"training": 1.0}, 1), self.tree())
+    def keep_fold(
+        self, claimed: Claim, *, remaining: int = 14, predicted: Mapping[str, float] = UNPREDICTED
+    ) -> StagedFold:
+        """The worker has trained a fold; the last one brings the fidelity that it `predicted` by grade."""
+        result = FoldResult("0-0", remaining, {"training": 1.0}, 1, predicted_fidelity=predicted)
+        staged = StagedFold(result, self.tree())
         with self.store.write() as unit:
             publish_fold(unit, claimed, staged)
         return staged

@@ -193,6 +193,68 @@ class TestPublish:
         assert not anchor_of(house, line).out_of_fold
 
 
+class TestLastFold:
+    def job(self, house: House, claimed: Claim) -> OutOfFoldJob:
+        job = job_of(house, claimed)
+        assert isinstance(job, OutOfFoldJob)
+        return job
+
+    def test_it_alone_carries_the_anchor_and_all_the_folds_before(self, house: House) -> None:
+        house.show_worker()
+        line = house.line("bot", people(6), out_of_fold=True, update_budget=0.07)
+        folds = []
+        for remaining in (2, 1):
+            claimed = claim_fold(house, line)
+            assert self.job(house, claimed).anchor is None
+            folds.append(Path(house.keep_fold(claimed, remaining=remaining).files.prefix))
+        job, anchor = self.job(house, claim_fold(house, line)), anchor_of(house, line)
+        assert job.anchor is not None
+        assert job.anchor.key == anchor.id
+        assert (job.anchor.adapter, job.anchor.artefacts) == (
+            Path(str(anchor.blob_prefix)),
+            Path(str(anchor.artefacts_prefix)),
+        )
+        assert job.anchor.out_of_fold == job.done == tuple(folds)
+        assert job.anchor.data == job.data
+        assert job.budget == 0.07
+
+    def test_one_that_made_room_still_carries_it(self, house: House, line: str) -> None:
+        house.keep_fold(claim_fold(house, line), remaining=1)
+        claimed = claim_fold(house, line)
+        checkpoint = yield_to_others(house, claimed)
+        again = house.claim_queued(line, Lane.idle)
+        assert again.run_id == claimed.run_id
+        job = self.job(house, again)
+        assert job.resume == Path(checkpoint)
+        assert job.anchor is not None
+
+    def test_what_it_predicts_is_the_anchors_from_then_on(self, house: House, line: str) -> None:
+        house.keep_fold(claim_fold(house, line), remaining=1)
+        before = anchor_of(house, line).measurements
+        assert before is not None
+        assert before["predicted_fidelity"] == {}
+        predicted = {"end-point": 2.1, "out-of-fold": 0.8}
+        house.keep_fold(claim_fold(house, line), remaining=0, predicted=predicted)
+        assert anchor_of(house, line).measurements == {**before, "predicted_fidelity": predicted}
+
+    def test_without_a_prediction_what_was_known_stays(self, house: House) -> None:
+        house.show_worker()
+        line = house.line("bot", people(6), out_of_fold=True, predicted={"end-point": 2.5})
+        before = anchor_of(house, line).measurements
+        assert before is not None
+        assert before["predicted_fidelity"] == {"end-point": 2.5}
+        for remaining in (1, 0):
+            house.keep_fold(claim_fold(house, line), remaining=remaining)
+        assert anchor_of(house, line).measurements == before
+
+    def test_what_comes_after_a_request_predicts_nothing(self, house: House, line: str) -> None:
+        house.keep_fold(claim_fold(house, line), remaining=1)
+        claimed, before = claim_fold(house, line), anchor_of(house, line).measurements
+        house.submit(remove("p0-0"))
+        house.keep_fold(claimed, remaining=0, predicted={"out-of-fold": 0.8})
+        assert anchor_of(house, line).measurements == before
+
+
 class TestMakeRoom:
     def test_to_other_work_and_going_on_from_the_checkpoint(self, house: House, line: str) -> None:
         claimed = claim_fold(house, line)

@@ -3,12 +3,10 @@
 import pytest
 
 from service.domain.adapters import Strategy
-from service.domain.engine import FoldResult
 from service.domain.operations import Operation
 from service.domain.runs import Lane
-from service.flows.leave_out import publish_fold, queue_idle
+from service.flows.leave_out import queue_idle
 from service.flows.plan import LinePlan, plan
-from service.flows.staged import StagedFold
 from service.flows.submit import Submission
 from tests.support.house import House, correct, people, remove, remove_subject
 
@@ -64,9 +62,7 @@ class TestPrediction:
         with house.store.write() as unit:
             assert queue_idle(unit) == 1
         claimed = house.claim_queued(line, Lane.idle)
-        result = FoldResult("1-2", 0, {"training": 1.0}, 1, {**PREDICTED, "out-of-fold": 0.8})
-        with house.store.write() as unit:
-            publish_fold(unit, claimed, StagedFold(result, house.tree()))
+        house.keep_fold(claimed, remaining=0, predicted={**PREDICTED, "out-of-fold": 0.8})
         found = planned(house, remove("p1-0"))
         assert (found.grade, found.predicted_fidelity) == ("out-of-fold", 0.8)
         with house.store.read() as unit:
