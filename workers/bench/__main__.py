@@ -12,9 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -29,7 +32,7 @@ from workers.bench.plan import quick, whole
 from workers.bench.plot import plot
 from workers.bench.registered import open_registered
 from workers.bench.results import Report
-from workers.bench.run import Bench
+from workers.bench.run import Advance, Bench
 from workers.bench.settings import Setting, generated, tofu
 from workers.engine.errors import EngineRefusal
 
@@ -78,13 +81,28 @@ def _measure(options: argparse.Namespace, setting: Setting, line: Line | None, c
 
 
 def _watched(bench: Bench) -> Report:
+    """The report; meanwhile standard error shows a bar, or has a line a unit where nobody would see a bar move."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return replace(bench, advance=_line_a_unit(bench.units)).run()
     counts = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(BarColumn(), *counts, TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+    with Progress(BarColumn(), *counts, TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("starting", total=bench.units, completed=-1)
         advance = partial(bar.update, task, advance=1)
         report = replace(bench, advance=lambda doing: advance(description=doing)).run()
         advance(description="done")
     return report
+
+
+def _line_a_unit(units: int) -> Advance:
+    """Says which of the units begins, after how long, and what it is."""
+    numbers, start = count(1), monotonic()
+
+    def advance(doing: str) -> None:
+        elapsed = timedelta(seconds=int(monotonic() - start))
+        print(f"{next(numbers)}/{units} {elapsed} {doing}", file=sys.stderr, flush=True)
+
+    return advance
 
 
 def _chosen(names: list[str] | None) -> Mapping[str, Method]:
