@@ -115,6 +115,7 @@ def test_where_the_removed_come_no_further_nothing_is_stretched(way: Way) -> Non
     back = replace(way, end=way.at(-1.0))
     assert back.loss(MOST_STRETCH) < back.loss(1.0)
     assert back.stretch(back.aims(1e3)) == 1.0
+    assert back.stretch(back.aims(1e3), 0.5 * back.changed(1.0)) == 1.0, "nor is it shortened"
 
 
 def test_where_the_steps_used_up_what_is_harmless_nothing_is_stretched(way: Way) -> None:
