@@ -2,14 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from service.api.auth import Actor, Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
+from service.api.negotiation import Format, preferred
 from service.api.paging import InPages
 from service.api.problems import problems
+from service.api.report import page
+from service.api.report.account import account
 from service.api.schemas.requests import (
     CertificateList,
     Extension,
@@ -92,11 +95,27 @@ def get_request(request_id: RequestId, context: InContext, actor: Caller) -> Req
         return request_read(unit, visible_request(unit, actor, request_id))
 
 
-@router.get("/{request_id}/report", responses=problems(404))
-def get_report(request_id: RequestId, context: InContext, actor: Caller) -> ReportRead:
-    """Read what was measured for a request."""
+@router.get(
+    "/{request_id}/report",
+    response_model=ReportRead,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(404)},
+)
+def get_report(
+    request_id: RequestId,
+    context: InContext,
+    actor: Caller,
+    response: Response,
+    accept: Annotated[str | None, Header(description="`text/html` for a page that people read.")] = None,
+    format_: Annotated[Format | None, Query(alias="format", description="Overrides `Accept`.")] = None,
+) -> ReportRead | Response:
+    """Read what was measured for a request, as JSON or as one self-contained HTML page."""
+    response.headers["Vary"] = "Accept"
     with context.store.read() as unit:
-        return report_read(unit, visible_request(unit, actor, request_id))
+        request = visible_request(unit, actor, request_id)
+        if (format_ or preferred(accept)) is Format.json:
+            return report_read(unit, request)
+        told = account(unit, request)
+    return page.respond(told)
 
 
 @router.get("/{request_id}/receipt", responses=problems(404))

@@ -1,0 +1,61 @@
+"""The report as one HTML page that needs nothing else: no script, no font, no request to anywhere."""
+
+from collections.abc import Mapping
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from service.api.report import words
+from service.api.report.account import Account
+from service.api.report.forest_plot import estimate
+from service.api.report.quantiles import quantile
+from service.api.report.timeline import clock_words, timeline
+from service.domain.measurements import Outcome
+from service.domain.runs import RunKind
+from service.evidence.statements import CLAIMS
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "private, no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept",
+}
+
+
+def respond(account: Account) -> HTMLResponse:
+    return HTMLResponse(render(account), headers=dict(HEADERS))
+
+
+def render(account: Account) -> str:
+    """The page. Whatever is put into it is escaped."""
+    return _PAGE.render(
+        account=account, request=account.request, clock=clock_words(account), timeline=timeline(account)
+    )
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("service.api"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=words.number,
+        percent=words.percent,
+        moment=words.moment,
+        duration=words.duration,
+        metric=words.metric_name,
+        spread=words.distribution_name,
+        estimate=estimate,
+        quantile=quantile,
+        run_words=lambda kind: words.RUN_WORDS[RunKind(kind)],
+    )
+    made.globals.update(words=words, claims=CLAIMS, outcomes=Outcome)
+    return made
+
+
+_PAGE = _environment().get_template("report/page.html")

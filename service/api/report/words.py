@@ -1,0 +1,150 @@
+"""What states, claims, metrics and copies are called on a report's page: plain words, and none that promise more."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+from service.api.report.scale import signed
+from service.domain.adapters import ClaimLevel
+from service.domain.measurements import Distribution, Group, Measurement, Outcome, Wish
+from service.domain.runs import RunKind
+from service.domain.states import RequestState, TargetState
+from service.evidence.statements import Copy
+
+HEADLINES: Mapping[ClaimLevel, str] = {
+    ClaimLevel.exact: "Retrained without the data",
+    ClaimLevel.calibrated: "Updated, and in agreement with retrained references",
+    ClaimLevel.measured: "Updated, and it passed its measurements",
+    ClaimLevel.inconclusive: "Updated, but the measurements could not decide",
+}
+
+LEVEL_NAMES: Mapping[ClaimLevel, str] = {
+    ClaimLevel.exact: "exact",
+    ClaimLevel.calibrated: "calibrated",
+    ClaimLevel.measured: "measured",
+    ClaimLevel.inconclusive: "inconclusive",
+}
+
+NOT_CLAIMED: Mapping[ClaimLevel, str] = {
+    ClaimLevel.exact: "It says nothing of copies outside Lethe, such as backups and inference servers, of the base "
+    "model, or of models and texts that others derived from older versions.",
+    ClaimLevel.calibrated: "It does not say that the weights equal those of a retrained adapter, only that the "
+    "measured difference lies within the stated tolerance.",
+    ClaimLevel.measured: "It does not say that nothing of the data is left in the weights. Tests of this power, on "
+    "this many instances, found no remainder; other tests might.",
+    ClaimLevel.inconclusive: "It does not say that the data were forgotten, nor that they were not. "
+    "There were too few instances, or the tests disagreed.",
+}
+
+TARGET_WORDS: Mapping[TargetState, str] = {
+    TargetState.awaiting_approval: "Waiting for approval",
+    TargetState.queued: "Waiting for a worker",
+    TargetState.running: "Being worked on",
+    TargetState.awaiting_rebuild: "Waiting for a rebuild",
+    TargetState.needs_attention: "Needs attention",
+    TargetState.succeeded: "Answered",
+    TargetState.rejected: "Rejected",
+    TargetState.canceled: "Called off",
+    TargetState.failed: "Failed",
+}
+
+REQUEST_WORDS: Mapping[RequestState, str] = {
+    RequestState.received: "Received; nothing was decided yet.",
+    RequestState.awaiting_approval: "Waiting for approval; nothing was changed yet.",
+    RequestState.queued: "Waiting for a worker; nothing was changed yet.",
+    RequestState.running: "Work is under way.",
+    RequestState.awaiting_rebuild: "Answered for now; the line's policy asks for more, which a rebuild will bring.",
+    RequestState.needs_attention: "Stopped: somebody has to look at it.",
+    RequestState.succeeded: "Answered on every adapter line that it affects.",
+    RequestState.rejected: "Rejected; nothing was changed.",
+    RequestState.canceled: "Called off before work began.",
+    RequestState.failed: "Failed.",
+}
+
+RUN_WORDS: Mapping[RunKind, str] = {
+    RunKind.train: "Training",
+    RunKind.import_: "Import",
+    RunKind.influence: "Approximate update",
+    RunKind.rebuild: "Rebuild (retrain without the data)",
+    RunKind.collapse: "Collapse (the updated version becomes the new base of updates)",
+    RunKind.out_of_fold: "Preparation",
+}
+
+COPY_WORDS: Mapping[str, str] = {
+    Copy.sealed_rows: "The erased rows, encrypted; only workers can read them",
+    Copy.quarantined_anchor: "The adapter trained on the data, quarantined; it is never served",
+    Copy.out_of_fold_predictions: "Predictions made while the line was prepared",
+    Copy.older_versions: "Older versions of the adapter, through the grace period",
+    Copy.inference_replicas: "Inference servers that have not loaded the new version yet",
+    Copy.backups: "Backups of your database and files",
+}
+
+GROUP_WORDS: Mapping[Group, str] = {
+    Group.forgotten: "forgotten",
+    Group.corrected: "corrected",
+    Group.retained: "retained",
+    Group.never_seen: "never seen",
+}
+
+OUTCOME_WORDS: Mapping[Outcome, str] = {
+    Outcome.passed: "passed",
+    Outcome.failed: "failed",
+    Outcome.inconclusive: "inconclusive",
+    Outcome.informative: "no verdict",
+}
+
+WISH_WORDS: Mapping[Wish, str] = {
+    Wish.equal: "as the reference",
+    Wish.not_above: "not above it",
+    Wish.not_below: "not below it",
+}
+
+_METRICS: Mapping[str, str] = {
+    "loss": "Loss",
+    "kl": "KL from before",
+    "auc": "Membership AUC",
+    "extraction_strength": "Extraction strength",
+    "exact_memorization": "Exact memorisation",
+    "min_k": "Min-K %",
+}
+
+
+def metric_name(metric: str) -> str:
+    plain = metric.replace("_", " ").replace("-", " ").strip()
+    return _METRICS.get(metric) or plain[:1].upper() + plain[1:]
+
+
+def measured_on(measurement: Measurement) -> str:
+    return f"{metric_name(measurement.metric)}, {GROUP_WORDS[measurement.group]}"
+
+
+def distribution_name(distribution: Distribution) -> str:
+    return f"{GROUP_WORDS[distribution.group]}, {'before' if distribution.before else 'after'}"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; a dash for what there is not."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return signed(f"{mantissa} × 10^{int(exponent)}").replace("^-", "^−")
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return signed(f"{value:.{digits}f}")
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
+
+
+def moment(value: datetime) -> str:
+    return f"{value.day} {value:%B %Y, %H:%M} UTC"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{number(seconds)} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
