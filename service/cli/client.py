@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from service.cli.models import Dataset, Event, Line, Plan, Request, Run, Version
+from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, Version
 from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
@@ -133,6 +133,13 @@ class LetheClient:
         """The newest ones, at most `limit`."""
         items = islice(self._pages("/v1/unlearning-requests"), limit)
         return [Request.model_validate(item) for item in items]
+
+    def report(self, request_id: str) -> Report:
+        return Report.model_validate(self.transport.get(f"/v1/unlearning-requests/{request_id}/report"))
+
+    def report_page(self, request_id: str) -> str:
+        """The report as an HTML page."""
+        return self.transport.text(f"/v1/unlearning-requests/{request_id}/report", "text/html")
 
     def certificates(self, request_id: str) -> Sequence[Mapping[str, Any]]:
         """Signed statements as DSSE envelopes, newest first."""

@@ -11,6 +11,7 @@ from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
 from service.cli.commands.policy import policy
+from service.cli.commands.report import report
 from service.cli.commands.status import status
 from service.cli.commands.train import import_adapter, train
 from service.cli.commands.unlearning import submit
@@ -34,6 +35,7 @@ app.command()(forget)
 app.command()(correct)
 app.command()(submit)
 app.command()(status)
+app.command()(report)
 app.command()(versions)
 app.command()(policy)
 app.command()(rebuild)

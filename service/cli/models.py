@@ -139,6 +139,35 @@ class Plan(_Answer):
     unindexed: list[str] = Field(default_factory=list)
 
 
+class MeasuredRun(_Answer):
+    """A run; `measurements` as its engine reported them."""
+
+    run: str
+    kind: str
+    version: str | None = None
+    measurements: dict[str, Any] | None = None
+
+
+class Choice(_Answer):
+    strategy: str
+    reason: str
+
+
+class LineReport(_Answer):
+    adapter: str
+    state: str
+    version: str | None = None
+    claim_level: ClaimLevel | None = None
+    choices: list[Choice] = Field(default_factory=list)
+    runs: list[MeasuredRun] = Field(default_factory=list)
+
+
+class Report(_Answer):
+    request: str
+    state: str
+    targets: list[LineReport]
+
+
 class Event(_Answer):
     """A line of the feed; its `id` is its place there."""
 

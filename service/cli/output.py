@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from service.cli.models import Dataset, Line, Plan, Request, Run, Version
@@ -33,11 +33,11 @@ class Output:
         self.console = Console(highlight=False)
         self.errors = Console(stderr=True, highlight=False)
 
-    def one(self, answer: BaseModel, table: Table) -> None:
+    def one(self, answer: BaseModel, shown: RenderableType) -> None:
         if self.as_json:
             self._json(answer.model_dump(mode="json"))
         else:
-            self.console.print(table)
+            self.console.print(shown)
 
     def many(self, answers: Iterable[BaseModel], table: Table) -> None:
         if self.as_json:

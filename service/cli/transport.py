@@ -49,6 +49,14 @@ class Transport:
         """The JSON at `path`. Raises Problem."""
         return self._call("GET", path, params=params).json()
 
+    def text(self, path: str, accept: str) -> str:
+        """What is at `path`, in the media type asked for. Raises Problem."""
+
+        def send(headers: dict[str, str]) -> httpx.Response:
+            return self._http.get(path, headers=headers | {"Accept": accept})
+
+        return self._until_answered("GET", send).text
+
     def send(self, method: str, path: str, body: Json) -> Json:
         """Send JSON; the JSON of the answer, None if it has no body. Raises Problem."""
         answer = self._call(method, path, body=body)

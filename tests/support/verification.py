@@ -26,7 +26,7 @@ def spread(group: Group, mean: float, width: float, n: int, *, before: bool) -> 
     return Distribution(group, before, EDGES, counts)
 
 
-def measurement(
+def row(
     metric: str, group: Group, n: int, numbers: Sequence[float | None], wish: Wish, outcome: Outcome
 ) -> Measurement:
     """`numbers`: before, after, reference, low, high, margin, worst."""
@@ -39,14 +39,14 @@ def measurement(
 G, W, O = Group, Wish, Outcome  # noqa: E741 - the table below is read by columns
 
 MEASUREMENTS = (
-    measurement("loss", G.forgotten, 24, (0.31, 2.94, 3.02, -0.31, 0.15, 0.5, 1.62), W.equal, O.passed),
-    measurement("extraction_strength", G.forgotten, 24, (0.82, 0.09, 0.06, -0.01, 0.07, 0.1, 0.41), W.not_above, O.passed),
-    measurement("membership_auc", G.forgotten, 24, (0.99, 0.58, 0.5, -0.04, 0.2, 0.1, None), W.equal, O.inconclusive),
-    measurement("min_k", G.forgotten, 24, (0.55, 4.9, 6.1, -1.9, -0.5, 0.3, 1.2), W.not_below, O.failed),
-    measurement("loss", G.corrected, 3, (4.1, 0.9, 0.35, -0.2, 1.3, 0.4, 1.7), W.not_above, O.inconclusive),
-    measurement("loss", G.retained, 200, (0.34, 0.36, 0.34, 0.01, 0.03, 0.1, 1.1), W.equal, O.passed),
-    measurement("kl_from_before", G.retained, 200, (None, 0.0042, None, None, None, None, 0.31), W.not_above, O.informative),
-    measurement("loss", G.never_seen, 60, (3.11, 3.02, None, None, None, None, 5.2), W.equal, O.informative),
+    row("loss", G.forgotten, 24, (0.31, 2.94, 3.02, -0.31, 0.15, 0.5, 1.62), W.equal, O.passed),
+    row("extraction_strength", G.forgotten, 24, (0.82, 0.09, 0.06, -0.01, 0.07, 0.1, 0.41), W.not_above, O.passed),
+    row("membership_auc", G.forgotten, 24, (0.99, 0.58, 0.5, -0.04, 0.2, 0.1, None), W.equal, O.inconclusive),
+    row("min_k", G.forgotten, 24, (0.55, 4.9, 6.1, -1.9, -0.5, 0.3, 1.2), W.not_below, O.failed),
+    row("loss", G.corrected, 3, (4.1, 0.9, 0.35, -0.2, 1.3, 0.4, 1.7), W.not_above, O.inconclusive),
+    row("loss", G.retained, 200, (0.34, 0.36, 0.34, 0.01, 0.03, 0.1, 1.1), W.equal, O.passed),
+    row("kl_from_before", G.retained, 200, (None, 0.0042, None, None, None, None, 0.31), W.not_above, O.informative),
+    row("loss", G.never_seen, 60, (3.11, 3.02, None, None, None, None, 5.2), W.equal, O.informative),
 )  # fmt: skip
 
 VERIFIED = Verified(

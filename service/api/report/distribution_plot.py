@@ -71,11 +71,15 @@ def density(distribution: Distribution) -> list[float]:
 
 
 def _outline(distribution: Distribution, across: Scale, up: Scale) -> list[tuple[float, float]]:
-    edges = distribution.edges
-    points = [(across(edges[0]), up(0))]
-    for low, high, height in zip(edges, edges[1:], density(distribution), strict=False):
-        points += [(across(low), up(height)), (across(high), up(height))]
-    return [*points, (across(edges[-1]), up(0))]
+    """From the first interval that holds anything to the last one."""
+    edges, heights = distribution.edges, density(distribution)
+    filled = [position for position, height in enumerate(heights) if height]
+    first, last = filled[0], filled[-1] + 1
+    points = [(across(edges[first]), up(0))]
+    for position in range(first, last):
+        height = up(heights[position])
+        points += [(across(edges[position]), height), (across(edges[position + 1]), height)]
+    return [*points, (across(edges[last]), up(0))]
 
 
 def _axis(across: Scale, bottom: float) -> Iterator[Markup]:

@@ -10,13 +10,14 @@ from markupsafe import Markup
 
 from service.api.report import svg
 from service.api.report.scale import Scale, ticks
-from service.api.report.words import OUTCOME_WORDS, measured_on, number
+from service.api.report.words import GROUP_WORDS, OUTCOME_WORDS, measured_on, metric_name, number, short
 from service.domain.measurements import Interval, Measurement, Outcome, Wish
 
-WIDTH, LEFT, RIGHT = 720.0, 190.0, 185.0
+WIDTH, LEFT, RIGHT = 720.0, 205.0, 180.0
 ROW, TOP, AXIS = 34.0, 10.0, 48.0
 LEAST, MOST = 1.6, 6.0
 SIZE = 5.5
+LONGEST_NAME = 28
 
 
 def forest_plot(key: str, measurements: Sequence[Measurement]) -> Markup | None:
@@ -51,8 +52,8 @@ def estimate(one: Measurement) -> float | None:
 
 def _row(one: Measurement, span: Interval, across: Scale, y: float) -> Iterator[Markup]:
     yield _band(one.wish, across, y)
-    yield svg.text(0, y - 2, measured_on(one), "label strong")
-    yield svg.text(0, y + 12, f"n = {one.n}, margin {number(one.margin)}", "label quiet")
+    yield svg.text(0, y - 2, _fitting(metric_name(one.metric)), "label strong")
+    yield svg.text(0, y + 12, f"{GROUP_WORDS[one.group]}, n = {one.n}, margin {short(one.margin)}", "label quiet")
     yield svg.line(across(across.clip(span.low)), y, across(across.clip(span.high)), y, "interval")
     yield from _ends(span, across, y)
     middle = (estimate(one) or 0.0) / (one.margin or 1.0)
@@ -61,6 +62,11 @@ def _row(one: Measurement, span: Interval, across: Scale, y: float) -> Iterator[
     yield svg.text(WIDTH - RIGHT + 14, y - 2, OUTCOME_WORDS[one.outcome], f"label strong {one.outcome}")
     said = f"{number(estimate(one))} [{number(one.difference.low)}, {number(one.difference.high)}]"
     yield svg.text(WIDTH - RIGHT + 14, y + 12, said, "label quiet")
+
+
+def _fitting(name: str) -> str:
+    """The name as far as there is room; the table has all of it."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _band(wish: Wish, across: Scale, y: float) -> Markup:

@@ -45,6 +45,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         number=words.number,
+        short=words.short,
         percent=words.percent,
         moment=words.moment,
         duration=words.duration,

@@ -99,19 +99,17 @@ WISH_WORDS: Mapping[Wish, str] = {
     Wish.not_below: "not below it",
 }
 
-_METRICS: Mapping[str, str] = {
-    "loss": "Loss",
-    "kl": "KL from before",
-    "auc": "Membership AUC",
-    "extraction_strength": "Extraction strength",
-    "exact_memorization": "Exact memorisation",
-    "min_k": "Min-K %",
-}
+_METRICS: Mapping[str, str] = {"min_k": "Min-K %", "exact_memorization": "Exact memorisation"}
+_ACRONYMS = frozenset({"kl", "auc", "mia", "nll", "tpr", "fpr"})
 
 
 def metric_name(metric: str) -> str:
-    plain = metric.replace("_", " ").replace("-", " ").strip()
-    return _METRICS.get(metric) or plain[:1].upper() + plain[1:]
+    """`extraction_strength` is `Extraction strength`, `membership_auc` is `Membership AUC`."""
+    if metric in _METRICS:
+        return _METRICS[metric]
+    words = metric.replace("-", "_").split("_")
+    plain = " ".join(word.upper() if word.lower() in _ACRONYMS else word for word in words if word)
+    return plain[:1].upper() + plain[1:]
 
 
 def measured_on(measurement: Measurement) -> str:
@@ -133,6 +131,11 @@ def number(value: float | None) -> str:
         return signed(f"{mantissa} × 10^{int(exponent)}").replace("^-", "^−")
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return signed(f"{value:.{digits}f}")
+
+
+def short(value: float | None) -> str:
+    """What was chosen rather than measured: without zeros at its end."""
+    return "–" if value is None else signed(f"{value:.4g}")
 
 
 def percent(share: float) -> str:

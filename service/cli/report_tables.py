@@ -1,0 +1,88 @@
+"""A report on the terminal: one table of lines, then one of measurements for every run that has them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.models import LineReport, MeasuredRun, Report
+
+MARKS = {
+    "passed": "[green]● passed[/]",
+    "failed": "[red]✕ failed[/]",
+    "inconclusive": "[yellow]◇ inconclusive[/]",
+    "informative": "[dim]▫ no verdict[/]",
+}
+
+
+def report_tables(report: Report) -> RenderableType:
+    parts: list[RenderableType] = [_lines(report)]
+    for line in report.targets:
+        parts += [_measurements(line, run) for run in line.runs if _verified(run).get("measurements")]
+    return Group(*parts)
+
+
+def _lines(report: Report) -> Table:
+    """A row a run; a line without runs has one too."""
+    table = _table(
+        "adapter", "state", "version", "claim", "run", "forgotten loss", "retained loss", "never seen", "fidelity"
+    )
+    table.title = f"{report.request}: {report.state}"
+    for line in report.targets:
+        head = (line.adapter, line.state, line.version or "", line.claim_level or "")
+        for number, run in enumerate(line.runs):
+            table.add_row(*(head if number == 0 else ("",) * len(head)), *_run(run))
+        if not line.runs:
+            table.add_row(*head)
+    why = [f"{line.adapter}: {choice.strategy}. {choice.reason}" for line in report.targets for choice in line.choices]
+    table.caption = escape("\n".join([*why, *_reasons(report)])) or None
+    return table
+
+
+def _run(run: MeasuredRun) -> tuple[str, ...]:
+    measured = run.measurements or {}
+    before, after = measured.get("before") or {}, measured.get("after") or {}
+    moved = (f"{_number(before.get(key))} → {_number(after.get(key))}" for key in ("forget", "retained", "holdout"))
+    return (run.kind, *moved, _number(measured.get("fidelity")))
+
+
+def _reasons(report: Report) -> Iterator[str]:
+    for line in report.targets:
+        for run in line.runs:
+            yield from (str(reason) for reason in (run.measurements or {}).get("reasons") or ())
+            yield from (f"{name} was not run: {why}" for name, why in (_verified(run).get("not_run") or {}).items())
+
+
+def _measurements(line: LineReport, run: MeasuredRun) -> Table:
+    table = _table("metric", "instances", "n", "before", "after", "reference", "difference", "margin", "worst", "")
+    table.title = f"\n{line.adapter}, {run.kind}" + (f" → {run.version}" if run.version else "")
+    for one in _verified(run)["measurements"]:
+        span = one.get("difference")
+        table.add_row(
+            escape(str(one["metric"]).replace("_", " ")),
+            str(one["group"]).replace("_", " "),
+            str(one["n"]),
+            *(_number(one.get(name)) for name in ("before", "after", "reference")),
+            "–" if span is None else escape(f"[{_number(span['low'])}, {_number(span['high'])}]"),
+            _number(one.get("margin")),
+            _number(one.get("worst")),
+            MARKS.get(str(one["outcome"]), escape(str(one["outcome"]))),
+        )
+    return table
+
+
+def _verified(run: MeasuredRun) -> Mapping[str, Any]:
+    """Empty for a run that was measured before verifications were recorded."""
+    return (run.measurements or {}).get("verified") or {}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, header_style="bold", title_justify="left", caption_justify="left")
+    table.title_style = "bold"
+    return table
