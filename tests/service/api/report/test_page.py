@@ -27,7 +27,8 @@ URL = "/v1/unlearning-requests"
 HTML = {"Accept": "text/html"}
 FULL: Mapping[str, Any] = {
     "grade": "trajectory", "fidelity": 1.24, "drift": 0.13, "retained_kl": 0.0042,
-    "before": Losses(0.31, 4.1, 0.34, 3.11), "after": Losses(2.94, 0.9, 0.36, 3.02), "seconds": {"gradients": 0.41, "solving": 0.83, "verifying": 14.2},
+    "before": Losses(0.31, 4.1, 0.34, 3.11), "after": Losses(2.94, 0.9, 0.36, 3.02),
+    "seconds": {"gradients": 0.41, "solving": 0.83, "verifying": 14.2},
 }  # fmt: skip
 
 
