@@ -102,7 +102,7 @@ def mark(outcome: Outcome, x: float, y: float) -> Markup:
 
 
 def _axis(across: Scale, bottom: float) -> Iterator[Markup]:
-    marks = ticks(across.low, across.high, about=7)
+    marks = ticks(across.low, across.high, about=12)
     for value, label in zip(marks.values, marks.labels, strict=True):
         yield svg.line(across(value), bottom, across(value), bottom + 5, "base")
         yield svg.text(across(value), bottom + 18, label, "label quiet", "middle")
