@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.models import LineReport, MeasuredRun, Report
+from service.domain.runs import RunKind
 
 MARKS = {
     "passed": "[green]● passed[/]",
@@ -44,8 +45,12 @@ def _lines(report: Report) -> Table:
 def _run(run: MeasuredRun) -> tuple[str, ...]:
     measured = run.measurements or {}
     before, after = measured.get("before") or {}, measured.get("after") or {}
-    moved = (f"{_number(before.get(key))} → {_number(after.get(key))}" for key in ("forget", "retained", "holdout"))
-    return (run.kind, *moved, _number(measured.get("fidelity")))
+    keys = ("forget", "retained", "holdout")
+    losses = [_number(after.get(key)) for key in keys]
+    if run.kind == RunKind.influence:
+        # Other runs compare with the bare base model, which is not the state before the request.
+        losses = [f"{_number(before.get(key))} → {loss}" for key, loss in zip(keys, losses, strict=True)]
+    return (run.kind, *losses, _number(measured.get("fidelity")))
 
 
 def _reasons(report: Report) -> Iterator[str]:

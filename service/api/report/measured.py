@@ -30,7 +30,10 @@ _LOSSES = (
 
 @dataclass(frozen=True, slots=True)
 class LossRow:
-    """Mean loss of a group, nats a token; None where it was not measured."""
+    """Mean loss of a group, nats a token; None where it was not measured.
+
+    `before` is the loss before an update; of a run that trained or took over an adapter, that of the bare base model.
+    """
 
     group: str
     before: float | None
@@ -56,6 +59,11 @@ class Measured:
     fidelity: float | None
     drift: float | None
     retained_kl: float | None
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it changed an adapter that there was, rather than making one."""
+        return self.kind is RunKind.influence
 
     @property
     def distributions(self) -> Sequence[Distribution]:

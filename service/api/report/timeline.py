@@ -8,19 +8,25 @@ from service.api.report.account import Account, LineAccount
 from service.api.report.words import LEVEL_NAMES, RUN_WORDS
 from service.domain.states import RequestState
 
+ONE_TRANSACTION = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A moment and what happened then; `is_planned`: it lies ahead, or is a date to be kept."""
+    """A moment and what happened then; `is_planned`: it lies ahead, or is a date to be kept.
+
+    `is_end`: it follows from what else was written in the same transaction, whatever the microseconds say.
+    """
 
     at: datetime
     what: str
     is_planned: bool = False
+    is_end: bool = False
 
 
 def timeline(account: Account) -> Sequence[Step]:
     steps = [*_of_request(account), *(step for line in account.lines for step in _of_line(account, line))]
-    return sorted(steps, key=lambda step: step.at)
+    return sorted(steps, key=lambda step: step.at + ONE_TRANSACTION if step.is_end else step.at)
 
 
 def clock_words(account: Account) -> str:
@@ -48,7 +54,7 @@ def _of_request(account: Account) -> Iterator[Step]:
     if request.extended_at is not None:
         yield Step(request.extended_at, "The due date was moved")
     if request.finished_at is not None:
-        yield Step(request.finished_at, f"The request became final: {request.state.value}")
+        yield Step(request.finished_at, f"The request became final: {request.state.value}", is_end=True)
     else:
         yield Step(request.due_at, "The request is due", is_planned=True)
 

@@ -216,9 +216,24 @@ class TestContent:
         path = file(api, strategy="rebuild")
         api.rebuild(api.claim_queued(line, Lane.compact))
         text = page_of(api, path).text
-        for part in ("Retrained without the data", "E · exact", "Final.", "or a run of this kind has none"):
+        for part in (
+            "Retrained without the data",
+            "E · exact",
+            "Final.",
+            "or a run of this kind has none",
+            "Base model",
+        ):
             assert part in text, part
         assert "quarantined" not in text
+
+    def test_the_request_becomes_final_after_what_made_it_so(self, api: Api, line: str) -> None:
+        path = file(api, strategy="rebuild")
+        api.rebuild(api.claim_queued(line, Lane.compact))
+        steps = [
+            one.text for one in page_of(api, path).all("li") if "UTC" in one.text and "As requested" not in one.text
+        ]
+        assert "Final certificate" in steps[-2]
+        assert "The request became final" in steps[-1]
 
     def test_an_escalation_is_told(self, api: Api) -> None:
         line = api.line("bot", people(10), max_fidelity=1.5)
