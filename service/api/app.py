@@ -27,6 +27,7 @@ from service.api.routes import (
     plans,
     requests,
     runs,
+    signing_keys,
     versions,
 )
 from service.domain.version import ENGINE_VERSION
@@ -37,7 +38,7 @@ from service.store.blobs import Blobs
 from service.store.database import Store
 
 # Documented order. All but `health` ask for a key.
-RESOURCES = (datasets, adapters, versions, downloads, plans, requests, runs, events, audit, keys)
+RESOURCES = (datasets, adapters, versions, downloads, plans, requests, runs, events, audit, keys, signing_keys)
 
 
 def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> FastAPI:

@@ -5,6 +5,7 @@ https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
 
 import base64
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -14,6 +15,19 @@ from service.domain.errors import Corrupted
 
 Envelope = dict[str, Any]
 """The JSON form: `payload` in base64, `payloadType`, and `signatures` of `keyid` and `sig`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """An envelope's parts, of which nothing is verified yet. `signatures`: key id, if given, and signature."""
+
+    payload: bytes
+    message: bytes
+    signatures: tuple[tuple[str | None, bytes], ...]
+
+    def signed_by(self, key: Ed25519PublicKey) -> bool:
+        """Whether any of the signatures was made by `key`, whatever key id it bears."""
+        return any(_holds(key, signature, self.message) for _, signature in self.signatures)
 
 
 class PayloadSigner(Protocol):
@@ -49,18 +63,31 @@ def verify(envelope: Mapping[str, Any], *, payload_type: str, keys: Iterable[Ed2
     Raises:
         Corrupted: no signature holds, the payload is of another type, or this is no envelope.
     """
+    parsed = parse(envelope, payload_type=payload_type)
+    if not any(parsed.signed_by(key) for key in keys):
+        raise Corrupted("No trusted key has signed this envelope.", code="bad-signature")
+    return parsed.payload
+
+
+def parse(envelope: Mapping[str, Any], *, payload_type: str) -> Parsed:
+    """Take an envelope apart, for a verifier that wants to know who signed.
+
+    Raises:
+        Corrupted: the payload is of another type, or this is no envelope.
+    """
     try:
         payload = _decode(envelope["payload"])
-        signatures = [_decode(signature["sig"]) for signature in envelope["signatures"]]
+        signatures = tuple((_key_id(one.get("keyid")), _decode(one["sig"])) for one in envelope["signatures"])
         kind = envelope["payloadType"]
     except (KeyError, TypeError, AttributeError, ValueError):
         raise Corrupted("This is no DSSE envelope.", code="not-an-envelope") from None
     if kind != payload_type:
         raise Corrupted(f"The envelope does not hold a payload of type {payload_type}.", code="not-an-envelope")
-    message = pre_authentication_encoding(payload_type, payload)
-    if not any(_holds(key, signature, message) for key in keys for signature in signatures):
-        raise Corrupted("No trusted key has signed this envelope.", code="bad-signature")
-    return payload
+    return Parsed(payload, pre_authentication_encoding(payload_type, payload), signatures)
+
+
+def _key_id(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _decode(text: str) -> bytes:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -58,14 +58,17 @@ class Signer:
         return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(self._private.public_key().public_bytes_raw())}
 
 
-def thumbprint(jwk: Mapping[str, str]) -> str:
+def thumbprint(jwk: Mapping[str, Any]) -> str:
     """The key id of a public key: its RFC 7638 thumbprint over the members that RFC 8037 names."""
     members = {name: jwk[name] for name in ("crv", "kty", "x")}
     return _base64url(hashlib.sha256(canonical_json(members)).digest())
 
 
-def jwks(keys: Iterable[Mapping[str, str]]) -> dict[str, list[dict[str, str]]]:
-    """The JSON Web Key Set that verifiers read. Retired keys stay in it: they signed older certificates."""
+def jwks(keys: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The JSON Web Key Set that verifiers read. Retired keys stay in it: they signed older certificates.
+
+    Keys may have further members, which those who do not know them ignore (RFC 7517, section 4).
+    """
     return {"keys": [{**jwk, "kid": thumbprint(jwk), "use": "sig", "alg": "EdDSA"} for jwk in keys]}
 
 

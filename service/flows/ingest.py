@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from service.domain.errors import InvalidDataset
 from service.domain.ids import new_id
 from service.domain.instances import Instance, InstanceLine
+from service.evidence.merkle import merkle_root
 from service.flows.texts import sealed_row
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -65,6 +66,7 @@ def record(unit: Unit, dataset: SealedDataset, *, name: str | None, actor: str) 
         subject_count=len({row["subject_hash"] for row in dataset.subjects}),
         duplicate_count=sum(count - 1 for count in copies.values()),
         subjects_indexed=bool(dataset.subjects),
+        digest=merkle_root([bytes.fromhex(str(row["content_hash"])) for row in dataset.instances]).hex(),
     )
     unit.texts.add(dataset.texts)
     unit.datasets.add(row, dataset.instances, dataset.subjects)

@@ -114,12 +114,13 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
     )
     statement = receipt(
         request_id=request.id,
+        issued_at=unit.now,
         received_at=received,
         due_at=request.due_at,
         operation_counts=counts,
         body_hash=body_hash,
     )
-    request.receipt = vault.signer.envelope(statement)
+    request.receipt = vault.signer(unit).envelope(statement)
     return request
 
 

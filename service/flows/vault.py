@@ -7,7 +7,7 @@ from service.evidence.keys import Signer
 from service.evidence.master_key import load_master_key
 from service.evidence.sealing import Sealer
 from service.settings import Settings
-from service.store.database import Store
+from service.store.database import Store, Unit
 from service.store.tables import SigningKey
 
 
@@ -17,7 +17,12 @@ class Vault:
 
     sealer: Sealer
     hashes: KeyedHash
-    signer: Signer
+
+    def signer(self, unit: Unit) -> Signer:
+        """The key that signs now. It is looked up every time, so that a rotation holds for every process at once."""
+        row = unit.access.signing_now()
+        assert row is not None, "opening the vault makes the first key, and a key is only retired for another one"
+        return Signer.from_sealed(self.sealer, row.ciphertext, row.wrapped_key)
 
 
 def vault_of(store: Store, settings: Settings) -> Vault:
@@ -31,36 +36,37 @@ def vault_of(store: Store, settings: Settings) -> Vault:
 
 
 def reading_vault(settings: Settings) -> Vault:
-    """A vault that opens what the deployment sealed and leaves it as it is: what this one signs, nobody can verify.
+    """A vault that opens what the deployment sealed, for those who leave the deployment as it is.
 
     Raises:
         InvalidInput: the master key is malformed or not here.
     """
     secret = settings.master_key.get_secret_value() if settings.master_key else None
     master_key = load_master_key(secret, settings.home, may_create=False)
-    return Vault(Sealer(master_key), KeyedHash(master_key), Signer.generate())
+    return Vault(Sealer(master_key), KeyedHash(master_key))
 
 
 def open_vault(store: Store, master_key: bytes) -> Vault:
     """The vault of a deployment; makes its first signing key if there is none."""
-    sealer = Sealer(master_key)
-    return Vault(sealer, KeyedHash(master_key), _signer(store, sealer))
-
-
-def _signer(store: Store, sealer: Sealer) -> Signer:
+    vault = Vault(Sealer(master_key), KeyedHash(master_key))
     with store.write() as unit:
-        for row in unit.access.signing_keys():
-            if row.retired_at is None:
-                return Signer.from_sealed(sealer, row.ciphertext, row.wrapped_key)
-        signer = Signer.generate()
-        sealed = signer.seal(sealer)
-        unit.access.add(
-            SigningKey(
-                kid=signer.kid,
-                ciphertext=sealed.ciphertext,
-                wrapped_key=sealed.wrapped_key,
-                jwk=dict(signer.jwk()),
-                created_at=unit.now,
-            )
-        )
-        return signer
+        row = unit.access.signing_now() or new_signing_key(unit, vault.sealer)
+        # Under another master key the signing key does not open; better told now than at the first certificate.
+        Signer.from_sealed(vault.sealer, row.ciphertext, row.wrapped_key)
+    return vault
+
+
+def new_signing_key(unit: Unit, sealer: Sealer) -> SigningKey:
+    """A key that signs from now on."""
+    signer = Signer.generate()
+    sealed = signer.seal(sealer)
+    assert sealed.wrapped_key is not None, "only shredding takes a wrapped key away"
+    row = SigningKey(
+        kid=signer.kid,
+        ciphertext=sealed.ciphertext,
+        wrapped_key=sealed.wrapped_key,
+        jwk=dict(signer.jwk()),
+        created_at=unit.now,
+    )
+    unit.access.add(row)
+    return row

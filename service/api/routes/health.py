@@ -14,6 +14,7 @@ from service.api.problems import Responses
 from service.api.schemas.health import JwkSet, Live, Ready, VersionInfo
 from service.domain.version import ENGINE_VERSION
 from service.evidence.keys import jwks
+from service.flows.signing_keys import published_keys
 from service.store.migrate import at_head
 
 router = APIRouter(tags=["operations"])
@@ -72,6 +73,6 @@ async def get_version_info() -> VersionInfo:
 
 @router.get("/.well-known/jwks.json")
 def get_jwks(context: InContext) -> JwkSet:
-    """The public keys that verify receipts and certificates, retired ones too."""
+    """The public keys that verify what is signed here. Retired and revoked ones stay, and say that they are."""
     with context.store.read() as unit:
-        return JwkSet.model_validate(jwks([row.jwk for row in unit.access.signing_keys()]))
+        return JwkSet.model_validate(jwks(published_keys(unit)))

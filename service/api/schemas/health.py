@@ -1,10 +1,12 @@
 """Operations."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
 from service.api.schemas.common import Output
+from service.domain.signing import RevocationReason
 
 
 class Live(Output):
@@ -33,6 +35,15 @@ class Jwk(Output):
     kid: str = Field(description="RFC 7638 thumbprint.", examples=["kPrK_qmxVWaYVA9…"])
     use: str = Field(description="Signatures.", examples=["sig"])
     alg: str = Field(description="Algorithm.", examples=["EdDSA"])
+    lethe_retired_at: datetime | None = Field(
+        description="When it made way for another key; what it signed before is as good as ever. Null: it signs."
+    )
+    lethe_revoked_at: datetime | None = Field(description="When it was revoked. Null: it was not.")
+    lethe_revocation_reason: RevocationReason | None = Field(
+        description="`compromised`: trust nothing that it signed, whatever the date. `withdrawn`: trust only what is "
+        "dated before the revocation.",
+        examples=["withdrawn"],
+    )
 
 
 class JwkSet(Output):

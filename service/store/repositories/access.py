@@ -42,3 +42,19 @@ class AccessRepository(Repository):
     def signing_keys(self) -> Sequence[SigningKey]:
         """Newest first."""
         return self.session.scalars(select(SigningKey).order_by(SigningKey.created_at.desc())).all()
+
+    def signing_key(self, kid: str) -> SigningKey | None:
+        return self.session.get(SigningKey, kid)
+
+    def signing_now(self, *, retire: bool = False) -> SigningKey | None:
+        """The key that signs. It stays so until this transaction ends: a rotation (`retire`) waits for it."""
+        query = (
+            select(SigningKey)
+            .where(SigningKey.retired_at.is_(None))
+            .order_by(SigningKey.created_at.desc())
+            .limit(1)
+            .with_for_update(read=not retire)
+            .execution_options(populate_existing=True)
+        )
+        # One that was retired while this transaction waited for it is not found; its successor is.
+        return self.session.scalar(query) or self.session.scalar(query)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select, text
 
-from service.evidence.audit import GENESIS, link
+from service.evidence.audit import GENESIS, Head, content, link
 from service.store.repositories.base import Repository
 from service.store.repositories.visibility import View
 from service.store.tables import AuditRow, Event
@@ -18,7 +18,7 @@ class FeedRepository(Repository):
         """Write feed lines in commit order, so that a reader's cursor never overtakes a line."""
         if self.session.get_bind().dialect.name == "postgresql":
             self.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FEED_LOCK})
-        previous = self.session.scalar(select(AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)) or GENESIS
+        _, previous = self.audit_pin()
         for row in audit:
             row.hash = previous = link(previous, audit_payload(row))
             self.session.add(row)
@@ -48,12 +48,23 @@ class FeedRepository(Repository):
                 query = query.where(column == value)
         return self.session.scalars(query).all()
 
-    def audit_rows(self, after: int, limit: int) -> Sequence[AuditRow]:
-        return self.session.scalars(
-            select(AuditRow).where(AuditRow.seq > after).order_by(AuditRow.seq).limit(limit)
-        ).all()
+    def audit_rows(self, after: int, limit: int, *, until: int | None = None) -> Sequence[AuditRow]:
+        """Rows after number `after`, up to number `until`, oldest first."""
+        query = select(AuditRow).where(AuditRow.seq > after).order_by(AuditRow.seq).limit(limit)
+        return self.session.scalars(query if until is None else query.where(AuditRow.seq <= until)).all()
+
+    def audit_head(self) -> Head:
+        """The newest row of the audit chain. Counts the rows, so it takes longer the longer the chain is."""
+        seq, hash_ = self.audit_pin()
+        position = self.session.scalar(select(func.count()).where(AuditRow.seq <= seq))
+        return Head(position or 0, seq, hash_)
+
+    def audit_pin(self) -> tuple[int, str]:
+        """Number and hash of the newest row of the audit chain; 0 and GENESIS if there is none."""
+        row = self.session.execute(select(AuditRow.seq, AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)).first()
+        return (0, GENESIS) if row is None else (row.seq, row.hash)
 
 
 def audit_payload(row: AuditRow) -> dict[str, object]:
     """The members of an audit row that its hash covers."""
-    return {"at": row.created_at.isoformat(), "actor": row.actor, "action": row.action, "data": row.data}
+    return content(at=row.created_at, actor=row.actor, action=row.action, data=row.data)

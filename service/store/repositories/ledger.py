@@ -51,6 +51,10 @@ class LedgerRepository(Repository):
             select(LedgerEntry).where(LedgerEntry.dataset_id == dataset_id).order_by(LedgerEntry.seq)
         ).all()
 
+    def highest_seq(self, target_id: str) -> int | None:
+        """The place of a target's last entry; None if it left none."""
+        return self.session.scalar(select(func.max(LedgerEntry.seq)).where(LedgerEntry.target_id == target_id))
+
     def bake(self, line_id: str, entry_ids: Sequence[str], version_id: str) -> None:
         """Mark entries as trained into an anchor."""
         for start in range(0, len(entry_ids), 500):

@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.tables.base import Base, Json, UtcDateTime, identifier
+from service.domain.signing import RevocationReason
+from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identifier
 
 
 class ApiKey(Base):
@@ -39,7 +40,10 @@ class IdempotentResponse(Base):
 
 
 class SigningKey(Base):
-    """An Ed25519 key. The private part is sealed; the newest one without `retired_at` signs."""
+    """An Ed25519 key. The private part is sealed; the newest one without `retired_at` signs.
+
+    Rows are never deleted: the public part verifies what the key signed, or tells why that is not trusted.
+    """
 
     __tablename__ = "signing_keys"
 
@@ -49,3 +53,5 @@ class SigningKey(Base):
     jwk: Mapped[Json]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revocation_reason: Mapped[RevocationReason | None] = mapped_column(enum_type(RevocationReason))

@@ -20,6 +20,8 @@ class SealedText(Base):
 
 
 class Dataset(Base):
+    """`digest`: Merkle root of its rows' keyed content hashes in upload order; none for the oldest datasets."""
+
     __tablename__ = "datasets"
 
     id: Mapped[str] = identifier()
@@ -30,6 +32,7 @@ class Dataset(Base):
     subject_count: Mapped[int]
     duplicate_count: Mapped[int]
     subjects_indexed: Mapped[bool]
+    digest: Mapped[str | None] = mapped_column(String(80))
 
 
 class InstanceRow(Base):
