@@ -41,7 +41,11 @@ SCOPE_OF: Mapping[str, Scope] = {
     "get_run": Scope.runs_read,
     "list_events": Scope.events_read,
     "export_audit": Scope.audit_read,
+    "get_audit_head": Scope.audit_read,
     "create_key": Scope.keys_manage,
     "list_keys": Scope.keys_manage,
     "delete_key": Scope.keys_manage,
+    "list_signing_keys": Scope.keys_manage,
+    "rotate_signing_key": Scope.keys_manage,
+    "revoke_signing_key": Scope.keys_manage,
 }

@@ -2,24 +2,33 @@
 
 A *receipt* says that a request was accepted. A *certificate* says what was done about it on one
 adapter line, what was measured, and which copies of the data remain. Its subjects are the files of
-the new version, so anybody who holds them can match them. Both are plain JSON objects, to be put into
-a signed envelope; every hash of data in them is keyed.
+the new version, so anybody who holds them can match them. An *audit head* names the newest row of the audit chain.
+All are plain JSON objects, to be put into a signed envelope; every hash of data in them is keyed.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from service.domain.adapters import ClaimLevel
+from service.evidence.audit import Head
+from service.evidence.facts import (
+    CertificateFacts,
+    ClockFacts,
+    LedgerFacts,
+    MethodFacts,
+    SupersededVersion,
+    VersionFacts,
+)
 from service.evidence.merkle import merkle_root
 
 Statement = dict[str, object]
 
+STATEMENT = "https://in-toto.io/Statement/v1"
 RECEIPT = "urn:lethe:receipt:v1"
 CERTIFICATE = "urn:lethe:certificate:v1"
+AUDIT_HEAD = "urn:lethe:audit-head:v1"
 
 CLAIMS: Mapping[ClaimLevel, str] = {
     ClaimLevel.exact: "The adapter was retrained by its recorded recipe on data without the removed instances and "
@@ -33,106 +42,36 @@ CLAIMS: Mapping[ClaimLevel, str] = {
 }
 
 
-class Copy(StrEnum):
-    """Where data of the request, or weights trained on them, may still be."""
-
-    sealed_rows = "sealed_rows"
-    quarantined_anchor = "quarantined_anchor"
-    out_of_fold_predictions = "out_of_fold_predictions"
-    older_versions = "older_versions"
-    inference_replicas = "inference_replicas"
-    backups = "backups"
-
-
-@dataclass(frozen=True, slots=True)
-class RemainingCopy:
-    """A copy that still exists; `until`: when it will be destroyed at the latest, None if Lethe cannot know."""
-
-    kind: Copy
-    until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFacts:
-    """The published version. `parent` and `anchor` are version names such as `support-bot@v1`."""
-
-    name: str
-    digest: str
-    files: Mapping[str, str]
-    parent: str | None
-    anchor: str
-    base_model_digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerFacts:
-    """What was erased and changed, as keyed hashes in hex. `digest` is the keyed hash of the ledger's digest."""
-
-    hash_key: str
-    digest: str
-    removed: Sequence[str]
-    corrected: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodFacts:
-    """How the version was made. `seconds` per stage; `measurements` is JSON."""
-
-    strategy: str
-    engine_version: str
-    seconds: Mapping[str, float]
-    measurements: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class ClockFacts:
-    """The request's legal clock and the run that served it."""
-
-    received_at: datetime
-    due_at: datetime
-    started_at: datetime
-    completed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFacts:
-    """All that a certificate says. `final` is false while a rebuild may still raise the claim level."""
-
-    id: str
-    request_id: str
-    run_id: str
-    client_reference: str | None
-    regulation: str | None
-    supersedes: str | None
-    final: bool
-    claim_level: ClaimLevel
-    version: VersionFacts
-    ledger: LedgerFacts
-    method: MethodFacts
-    clock: ClockFacts
-    remaining_copies: Sequence[RemainingCopy]
-
-
 def receipt(
     *,
     request_id: str,
+    issued_at: datetime,
     received_at: datetime,
     due_at: datetime,
     operation_counts: Mapping[str, int],
     body_hash: str,
 ) -> Statement:
     """The statement that a request was accepted. `body_hash`: keyed hash of the body as it arrived, in hex."""
-    return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": request_id, "digest": {"hmacSha256": body_hash}}],
-        "predicateType": RECEIPT,
-        "predicate": {
+    return _statement(
+        RECEIPT,
+        [{"name": request_id, "digest": {"hmacSha256": body_hash}}],
+        {
             "request": request_id,
+            "issued_at": timestamp(issued_at),
             "received_at": timestamp(received_at),
             "due_at": timestamp(due_at),
             "operations": dict(operation_counts),
         },
-    }
+    )
+
+
+def audit_head(head: Head, *, issued_at: datetime) -> Statement:
+    """The statement that the audit chain ends here now."""
+    return _statement(
+        AUDIT_HEAD,
+        [{"name": "audit", "digest": {"sha256": head.hash}}],
+        {"issued_at": timestamp(issued_at), "position": head.position, "seq": head.seq, "hash": head.hash},
+    )
 
 
 def certificate(facts: CertificateFacts) -> Statement:
@@ -144,15 +83,15 @@ def certificate(facts: CertificateFacts) -> Statement:
     if not facts.version.files:
         raise ValueError("a certificate needs the files it speaks of")
     name = facts.version.name
-    return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [
+    return _statement(
+        CERTIFICATE,
+        [
             {"name": f"{name}/{file}", "digest": {"sha256": sha256}}
             for file, sha256 in sorted(facts.version.files.items())
         ],
-        "predicateType": CERTIFICATE,
-        "predicate": {
+        {
             "certificate": facts.id,
+            "issued_at": timestamp(facts.issued_at),
             "supersedes": facts.supersedes,
             "status": "final" if facts.final else "interim",
             "request": facts.request_id,
@@ -162,19 +101,21 @@ def certificate(facts: CertificateFacts) -> Statement:
             "claim": {"level": facts.claim_level.value, "meaning": CLAIMS[facts.claim_level]},
             "version": _version(facts.version),
             "data": _data(facts.ledger),
-            "method": {
-                "strategy": facts.method.strategy,
-                "engine_version": facts.method.engine_version,
-                "seconds": dict(facts.method.seconds),
-            },
+            "method": _method(facts.method),
             "measurements": dict(facts.method.measurements),
+            "tests_not_run": dict(facts.method.not_run),
             "clock": _clock(facts.clock),
+            "actors": {
+                "submitted_by": facts.actors.submitted_by,
+                "approved_by": facts.actors.approved_by,
+                "executed_by": facts.actors.executed_by,
+            },
             "remaining_copies": [
-                {"kind": copy.kind.value, "until": None if copy.until is None else timestamp(copy.until)}
-                for copy in facts.remaining_copies
+                {"kind": copy.kind.value, "until": _optional(copy.until)} for copy in facts.remaining_copies
             ],
+            "audit": {"seq": facts.audit.seq, "hash": facts.audit.hash},
         },
-    }
+    )
 
 
 def timestamp(moment: datetime) -> str:
@@ -193,30 +134,60 @@ def commitment(hashes: Sequence[str]) -> str:
     return merkle_root(sorted({bytes.fromhex(value) for value in hashes})).hex()
 
 
+def _statement(predicate_type: str, subjects: list[dict[str, object]], predicate: dict[str, object]) -> Statement:
+    return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": predicate}
+
+
 def _version(version: VersionFacts) -> dict[str, object]:
+    base = version.base_model
     return {
         "name": version.name,
         "digest": version.digest,
         "parent": version.parent,
         "anchor": version.anchor,
-        "base_model_digest": version.base_model_digest,
+        "base_model": {"id": base.id, "revision": base.revision, "digest": base.digest},
+        "superseded": [_superseded(older) for older in version.superseded],
     }
 
 
+def _superseded(version: SupersededVersion) -> dict[str, object]:
+    return {"name": version.name, "fate": version.fate.value, "at": _optional(version.at)}
+
+
 def _data(ledger: LedgerFacts) -> dict[str, object]:
+    dataset = ledger.dataset
     return {
         "hash_key": ledger.hash_key,
+        "dataset": {"id": dataset.id, "digest": dataset.digest, "instances": dataset.instance_count},
         "ledger_digest": ledger.digest,
+        "subjects": sorted(set(ledger.subjects)),
         "removed": {"count": len(set(ledger.removed)), "merkle_root": commitment(ledger.removed)},
         "corrected": {"count": len(set(ledger.corrected)), "merkle_root": commitment(ledger.corrected)},
     }
 
 
+def _method(method: MethodFacts) -> dict[str, object]:
+    return {
+        "strategy": method.strategy,
+        "engine_version": method.engine_version,
+        "libraries": dict(method.libraries),
+        "deterministic": method.deterministic,
+        "parameters": dict(method.parameters),
+        "seconds": dict(method.seconds),
+    }
+
+
 def _clock(clock: ClockFacts) -> dict[str, object]:
     return {
+        "submitted_at": timestamp(clock.submitted_at),
         "received_at": timestamp(clock.received_at),
         "due_at": timestamp(clock.due_at),
+        "extended_until": _optional(clock.extended_until),
         "started_at": timestamp(clock.started_at),
         "completed_at": timestamp(clock.completed_at),
         "within_deadline": clock.completed_at <= clock.due_at,
     }
+
+
+def _optional(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)

@@ -37,3 +37,13 @@ class AuditRowRead(Output):
 
 class AuditPage(Page[AuditRowRead]):
     pass
+
+
+class AuditHeadRead(Output):
+    """The newest row of the chain, signed: with it a cut at the end of an export shows."""
+
+    position: int = Field(description="How many rows there are up to it.", examples=[7])
+    seq: int = Field(description="Its `seq`; 0 if there is none.", examples=[7])
+    hash: str = Field(description="Its hash.", examples=["9f86d08…"])
+    issued_at: datetime = Field(description="When this was signed.")
+    envelope: JsonObject = Field(description="The same as a statement in a DSSE envelope.")

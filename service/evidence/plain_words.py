@@ -1,0 +1,162 @@
+"""What a statement claims and what it does not, in plain words, for people who were not there.
+
+Everything comes from the signed predicate. The words are chosen so that nobody can take more from them than was
+signed: they speak of no law and promise nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Predicate = Mapping[str, Any]
+
+LEVELS: Mapping[str, str] = {"E": "exact", "C": "calibrated", "M": "measured", "I": "inconclusive"}
+
+COPIES: Mapping[str, str] = {
+    "sealed_rows": "the training rows themselves, encrypted, readable by workers only",
+    "quarantined_anchor": "the adapter that was trained on them, never served",
+    "out_of_fold_predictions": "predictions about them, kept for updates",
+    "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
+    "inference_replicas": "copies on inference servers, as long as those keep them; Lethe cannot see them",
+    "backups": "backups, as long as their owners keep them; Lethe cannot see them",
+}
+
+_BEYOND: Mapping[str, str] = {
+    "E": "that the base model does not know the data: what it learnt in its own training is out of reach",
+    "C": "that the adapter is the one that retraining would have made: it agrees with such adapters as measured",
+    "M": "that the adapter is as if it had never learnt the data: nobody has compared it with one that had not",
+    "I": "that the data were forgotten: the measurements could not tell",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Sentences for people: what is claimed, what is not, and which copies remain."""
+
+    claims: tuple[str, ...]
+    limits: tuple[str, ...]
+    remains: tuple[str, ...] = ()
+
+
+def read_certificate(said: Predicate) -> Reading:
+    """A certificate in plain words. Members that it lacks are passed over."""
+    return Reading(
+        claims=tuple(_claims(said)),
+        limits=tuple(_limits(said)),
+        remains=tuple(_remains(said)),
+    )
+
+
+def read_receipt(said: Predicate) -> Reading:
+    """A receipt in plain words."""
+    count = sum((said.get("operations") or {}).values())
+    return Reading(
+        claims=(
+            f"Request {said.get('request')} of {_count(count, 'operation')} was accepted on {said.get('issued_at')}.",
+            f"It counts as received on {said.get('received_at')} and is due on {said.get('due_at')}.",
+        ),
+        limits=("that anything was done about the request yet: that is for a certificate to say", _SIGNATURE),
+    )
+
+
+def read_audit_head(said: Predicate) -> Reading:
+    """An audit head in plain words."""
+    return Reading(
+        claims=(
+            f"On {said.get('issued_at')} the audit chain had {_count(said.get('position', 0), 'row')}, and the newest "
+            f"one's hash was {said.get('hash')}.",
+        ),
+        limits=("that what the rows say is true: the chain shows only that they were not changed since", _SIGNATURE),
+    )
+
+
+_SIGNATURE = "that it is true: a signature shows who says so, and that nobody has changed it since"
+
+
+def _claims(said: Predicate) -> Iterator[str]:
+    version, level = said.get("version") or {}, (said.get("claim") or {}).get("level", "?")
+    reference = f" (your reference {said['client_reference']})" if said.get("client_reference") else ""
+    yield f"Request {said.get('request')}{reference} was answered by version {version.get('name')}."
+    yield f"Claim level {level}, {LEVELS.get(level, 'unknown')}: {(said.get('claim') or {}).get('meaning', '')}"
+    if said.get("status") == "final":
+        yield "It is final: no later certificate is due for this request on this adapter."
+    else:
+        yield "It is interim: the adapter may still be retrained, and a later certificate then takes its place."
+    yield _amounts(said.get("data") or {})
+    yield from _deadline(said.get("clock") or {})
+    yield from _measured(said.get("measurements") or {})
+
+
+def _amounts(data: Predicate) -> str:
+    removed, corrected = ((data.get(name) or {}).get("count", 0) for name in ("removed", "corrected"))
+    selected = " They were selected by data subject." if data.get("subjects") else ""
+    return (
+        f"It concerns {_count(removed, 'removed instance')} and {_count(corrected, 'corrected instance')}.{selected}"
+    )
+
+
+def _deadline(clock: Predicate) -> Iterator[str]:
+    if "due_at" not in clock:
+        return
+    kept = "within the deadline" if clock.get("within_deadline") else "after the deadline"
+    moved = ", which was extended," if clock.get("extended_until") else ""
+    yield (
+        f"The request was received on {clock.get('received_at')} and due on {clock['due_at']}{moved} and was "
+        f"answered on {clock.get('completed_at')}: {kept}."
+    )
+
+
+def _measured(measured: Predicate) -> Iterator[str]:
+    before, after = measured.get("before") or {}, measured.get("after") or {}
+    for group, told in (
+        ("forget", "the removed instances"),
+        ("corrected", "the corrected instances"),
+        ("retained", "what stays"),
+        ("holdout", "instances never seen"),
+    ):
+        if after.get(group) is not None:
+            was = "" if before.get(group) is None else f", {before[group]:.3f} before"
+            yield f"Measured: mean loss on {told} {after[group]:.3f} nats a token{was}."
+    for name, told in (
+        ("retained_kl", "divergence from the adapter before, on what stays"),
+        ("fidelity", "distance from a retrain, in units of that between two retrains"),
+        ("drift", "relative gap between predicted and measured change"),
+    ):
+        if measured.get(name) is not None:
+            yield f"Measured: {told} {measured[name]:.3g}."
+    if "passed" in measured:
+        verdict = {True: "passed", False: "failed"}.get(measured["passed"], "could not tell")
+        yield " ".join((f"The verification {verdict}.", *measured.get("reasons", ())))
+
+
+def _limits(said: Predicate) -> Iterator[str]:
+    level = (said.get("claim") or {}).get("level")
+    if level in _BEYOND:
+        yield _BEYOND[str(level)]
+    yield "that any copy outside Lethe is gone"
+    if said.get("tests_not_run"):
+        yield f"anything about tests that were not run: {', '.join(sorted(said['tests_not_run'])).replace('_', ' ')}"
+    yield "that a law is satisfied: that is for people to judge"
+    yield _SIGNATURE
+
+
+def _remains(said: Predicate) -> Iterator[str]:
+    for copy in said.get("remaining_copies") or ():
+        told = COPIES.get(str(copy.get("kind")), str(copy.get("kind")))
+        yield f"{told}, until {copy['until']} at the latest" if copy.get("until") else told
+    for older in (said.get("version") or {}).get("superseded") or ():
+        yield _fate(older)
+
+
+def _fate(older: Predicate) -> str:
+    name, at = older.get("name"), older.get("at")
+    return {
+        "in_service": f"version {name}, which can be read; nobody has withdrawn it yet",
+        "retained": f"version {name}, which can be read until {at}",
+        "quarantined": f"version {name}, which is never served, until {at} at the latest",
+        "withdrawn": f"nothing of version {name}, which was withdrawn on {at}",
+    }.get(str(older.get("fate")), f"version {name}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

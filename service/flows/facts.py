@@ -1,0 +1,162 @@
+"""Gather what a certificate says from the database."""
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from service.domain.ledger import digest
+from service.domain.runs import RunKind
+from service.domain.states import VersionState
+from service.domain.version import ENGINE_VERSION, library_versions
+from service.evidence.facts import (
+    ActorFacts,
+    AuditPin,
+    BaseModelFacts,
+    ClockFacts,
+    Copy,
+    DatasetFacts,
+    Fate,
+    LedgerFacts,
+    MethodFacts,
+    RemainingCopy,
+    SupersededVersion,
+    VersionFacts,
+)
+from service.flows.assemble import to_edits
+from service.flows.strategy import policy_of
+from service.flows.vault import Vault
+from service.store.database import Unit
+from service.store.tables import Line, Run, Target, UnlearningRequest, Version
+
+MEASURED = ("before", "after", "retained_kl", "grade", "fidelity", "drift", "passed", "reasons")
+"""Losses, distances and verdicts; timings and peaks are stated elsewhere."""
+
+TESTS = ("paraphrases", "generation", "relearning", "quantised_artefact", "retrained_reference")
+"""What no run tests unless its report says otherwise."""
+
+_NOT_PART = "It is not part of this verification."
+_BITWISE = (RunKind.train, RunKind.rebuild)
+
+
+def version_facts(unit: Unit, line: Line, version: Version, target: Target) -> VersionFacts:
+    parent, anchor = unit.versions.find(version.parent_id), unit.versions.get(str(version.anchor_id))
+    return VersionFacts(
+        name=f"{line.name}@v{version.number}",
+        digest=str(version.digest),
+        files={name: str(entry["sha256"]) for name, entry in (version.files or {}).items()},
+        parent=None if parent is None else f"{line.name}@v{parent.number}",
+        anchor=f"{line.name}@v{anchor.number}",
+        base_model=BaseModelFacts(_model_id(line.base_path), line.base_revision, line.base_digest),
+        superseded=_superseded(unit, line, version, target),
+    )
+
+
+def ledger_facts(unit: Unit, vault: Vault, version: Version, target: Target) -> LedgerFacts:
+    edits = unit.targets.edits([target.id])
+    hashed = {(e.text_id is None, vault.hashes.instance(e.dataset_id, e.instance_id)) for e in edits}
+    own = to_edits(unit, vault, [(edit.instance_id, edit.text_id) for edit in edits])
+    dataset = unit.datasets.get(version.dataset_id)
+    assert dataset is not None, "versions refer to existing datasets"
+    return LedgerFacts(
+        hash_key=vault.hashes.key_id,
+        digest=vault.hashes.ledger(digest(own)),
+        removed=sorted(value for gone, value in hashed if gone),
+        corrected=sorted(value for gone, value in hashed if not gone),
+        subjects=[op.subject_hash for op in unit.requests.operations(target.request_id) if op.subject_hash],
+        dataset=DatasetFacts(dataset.id, dataset.digest, dataset.instance_count),
+    )
+
+
+def method_facts(line: Line, run: Run, version: Version) -> MethodFacts:
+    measurements = version.measurements or {}
+    return MethodFacts(
+        strategy=str(run.kind),
+        engine_version=ENGINE_VERSION,
+        libraries=library_versions(),
+        deterministic=run.kind in _BITWISE and version.kind in _BITWISE,
+        parameters=_parameters(line, version, measurements),
+        seconds=measurements.get("seconds", {}),
+        measurements={key: value for key, value in measurements.items() if key in MEASURED},
+        not_run=_not_run(measurements),
+    )
+
+
+def clock_facts(unit: Unit, request: UnlearningRequest, run: Run) -> ClockFacts:
+    return ClockFacts(
+        submitted_at=request.created_at,
+        received_at=request.received_at,
+        due_at=request.due_at,
+        extended_until=None if request.extended_at is None else request.due_at,
+        started_at=run.started_at or unit.now,
+        completed_at=unit.now,
+    )
+
+
+def actor_facts(request: UnlearningRequest, run: Run) -> ActorFacts:
+    return ActorFacts(submitted_by=request.created_by, approved_by=request.decided_by, executed_by=run.worker)
+
+
+def audit_pin(unit: Unit) -> AuditPin:
+    return AuditPin(*unit.feed.audit_pin())
+
+
+def remaining_copies(unit: Unit, line: Line, target: Target, *, exact: bool) -> list[RemainingCopy]:
+    """Lethe knows its own copies; servers and backups it can only name."""
+    copies = [RemainingCopy(Copy.inference_replicas, None), RemainingCopy(Copy.backups, None)]
+    older = [v.withdraw_at for v in unit.versions.of_line(line.id, VersionState.ready) if v.withdraw_at is not None]
+    if older:
+        copies.insert(0, RemainingCopy(Copy.older_versions, max(older)))
+    if not exact:
+        anchor = unit.versions.find(line.anchor_id)
+        if anchor is not None and anchor.out_of_fold:
+            copies.insert(0, RemainingCopy(Copy.out_of_fold_predictions, target.shred_by))
+        copies.insert(0, RemainingCopy(Copy.quarantined_anchor, target.shred_by))
+        copies.insert(0, RemainingCopy(Copy.sealed_rows, target.shred_by))
+    return copies
+
+
+def _model_id(path: str) -> str:
+    """A Hub id as it is; of a directory only its name, because where it lies may name a person."""
+    return PurePath(path).name if path.startswith(("/", ".", "~")) else path
+
+
+def _superseded(unit: Unit, line: Line, version: Version, target: Target) -> list[SupersededVersion]:
+    """Versions that do not cover the target, but for those that were gone before the request came."""
+    needed = unit.ledger.highest_seq(target.id) or version.ledger_seq
+    found = []
+    for older in unit.versions.of_line(line.id, *_FATES):
+        was_gone = older.withdrawn_at is not None and older.withdrawn_at < target.created_at
+        if older.id != version.id and older.ledger_seq < needed and not was_gone:
+            found.append(_fate(line, older, target))
+    return found
+
+
+_FATES = {
+    VersionState.ready: Fate.in_service,
+    VersionState.quarantined: Fate.quarantined,
+    VersionState.withdrawn: Fate.withdrawn,
+}
+
+
+def _fate(line: Line, older: Version, target: Target) -> SupersededVersion:
+    fate, at = _FATES[older.state], older.withdraw_at
+    if fate is Fate.in_service and at is not None:
+        fate = Fate.retained
+    elif fate is Fate.quarantined:
+        at = target.shred_by
+    elif fate is Fate.withdrawn:
+        at = older.withdrawn_at
+    return SupersededVersion(f"{line.name}@v{older.number}", fate, at)
+
+
+def _parameters(line: Line, version: Version, measurements: Mapping[str, object]) -> dict[str, object]:
+    """Of an update its budget and grade, of a training its recipe."""
+    if version.kind == RunKind.influence:
+        return {"update_budget": policy_of(line).update_budget, "grade": measurements.get("grade")}
+    return {"recipe": version.recipe}
+
+
+def _not_run(measurements: Mapping[str, object]) -> Mapping[str, str]:
+    verified = measurements.get("verified")
+    if isinstance(verified, Mapping):
+        return dict(verified.get("not_run", {}))
+    return dict.fromkeys(TESTS, _NOT_PART)
