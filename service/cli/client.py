@@ -6,14 +6,16 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, Version
+from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, SigningKey, Version
 from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.operations import Operation
+from service.domain.signing import RevocationReason
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -152,6 +154,24 @@ class LetheClient:
         """The JSON Web Key Set that certificates verify with."""
         keys: Mapping[str, Any] = self.transport.get("/.well-known/jwks.json")
         return keys
+
+    # Signing keys and the audit chain
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Newest first, retired and revoked ones too."""
+        return [SigningKey.model_validate(item) for item in self.transport.get("/v1/signing-keys")["items"]]
+
+    def rotate_signing_key(self) -> SigningKey:
+        return SigningKey.model_validate(self.transport.send("POST", "/v1/signing-keys/rotate", {}))
+
+    def revoke_signing_key(self, kid: str, reason: RevocationReason) -> SigningKey:
+        return SigningKey.model_validate(
+            self.transport.send("POST", f"/v1/signing-keys/{quote(kid, safe='')}/revoke", {"reason": reason})
+        )
+
+    def audit_lines(self) -> Iterator[str]:
+        """The whole audit chain, one row a line as JSON, and its signed head as the last line."""
+        return self.transport.lines("/v1/audit", accept="application/x-ndjson")
 
     # The feed
 

@@ -1,10 +1,12 @@
 """The `lethe` command.
 
-Exit codes: 0 done; 1 the request or run failed or needs attention; 2 the call was wrong or refused.
+Exit codes: 0 done, or verified; 1 the request or run failed or needs attention, or what was to be verified does not
+hold; 2 the call was wrong or refused.
 """
 
 import typer
 
+from service.cli.commands.audit import audit
 from service.cli.commands.bench import bench
 from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
@@ -12,10 +14,12 @@ from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
+from service.cli.commands.signing_keys import signing_keys
 from service.cli.commands.status import status
 from service.cli.commands.train import import_adapter, train
 from service.cli.commands.unlearning import submit
 from service.cli.commands.up import up
+from service.cli.commands.verify import verify
 from service.cli.commands.versions import alias, rebuild, versions
 
 app = typer.Typer(
@@ -41,6 +45,9 @@ app.command()(policy)
 app.command()(rebuild)
 app.command()(alias)
 app.command()(fetch)
+app.command()(verify)
+app.add_typer(audit, name="audit")
+app.add_typer(signing_keys, name="signing-keys")
 # Its options belong to the workers' side, which this command only starts.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     bench

@@ -117,6 +117,14 @@ class Run(_Answer):
     failure: Failure | None = None
 
 
+class SigningKey(_Answer):
+    kid: str
+    created_at: datetime
+    retired_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revocation_reason: str | None = None
+
+
 class LinePlan(_Answer):
     adapter: str
     version: str

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from service.cli.models import Dataset, Line, Plan, Request, Run, Version
+from service.cli.models import Dataset, Line, Plan, Request, Run, SigningKey, Version
 from service.cli.problems import Problem
 from service.domain.errors import LetheError
 
@@ -89,6 +89,15 @@ def datasets_table(datasets: Iterable[Dataset]) -> Table:
             str(item.duplicate_count),
             f"{item.created_at:%Y-%m-%d %H:%M}",
         )
+    return table
+
+
+def signing_keys_table(keys: Iterable[SigningKey]) -> Table:
+    table = _table("signing key", "state", "since")
+    for key in keys:
+        state = f"revoked: {key.revocation_reason}" if key.revoked_at else "retired" if key.retired_at else "signs"
+        since = key.revoked_at or key.retired_at or key.created_at
+        table.add_row(key.kid, state, f"{since:%Y-%m-%d %H:%M}")
     return table
 
 

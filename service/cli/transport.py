@@ -129,6 +129,11 @@ class Transport:
         timeout = httpx.Timeout(10, read=FEED_SILENCE_S)
         return self._stream(path, _present(params), headers, timeout)
 
+    def lines(self, path: str, *, accept: str) -> Iterator[str]:
+        """The lines of a streamed answer."""
+        with self._stream(path, {}, {"Accept": accept}, httpx.Timeout(60)) as response:
+            yield from response.iter_lines()
+
     def download(self, path: str, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
         """An open download; 304 and 206 are answers too."""
         return self._stream(path, {}, dict(headers), httpx.Timeout(60))
