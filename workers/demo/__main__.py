@@ -13,9 +13,10 @@ from rich.console import Console
 
 from service.cli.problems import Problem
 from workers.demo.embedded import StackFailed
+from workers.demo.evidence import verify_command
 from workers.demo.peer import PeerFailed
 from workers.demo.report import Report
-from workers.demo.story import Story, StoryFailed
+from workers.demo.story import DOWNLOADS, LINE, Story, StoryFailed
 from workers.demo.table import answers_table, checks_table, losses_table, times_table
 
 DIRECTORY = Path(".lethe/demo")
@@ -60,6 +61,9 @@ def _conclude(console: Console, report: Report, directory: Path, seconds: float)
     same = "bit-equal" if difference == 0 else f"within {difference:.1e} of each other"
     console.print(f"\nThe rebuilt v3 and the adapter retrained apart are {same}.")
     console.print(f"Figures: {directory / 'report.json'}. It took {seconds:.0f} s.", markup=False)
+    console.print("Verify the request's certificate against v3's files, without the service:", markup=False)
+    command = verify_command(directory, f"{DOWNLOADS}/{LINE}-v3")
+    console.print(f"  {command}", markup=False, soft_wrap=True)
     for check in checks:
         if not check.is_met:
             console.print(f"[bold red]Not met:[/] {check.demand} ({check.figure})")

@@ -4,7 +4,6 @@ Everything goes through the service's HTTP API, as any client's calls would. The
 oracle are processes of their own.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from service.domain.states import RunState, VersionState
 from workers.demo.base_model import ensure_base_model
 from workers.demo.cast import choose_cast
 from workers.demo.embedded import EmbeddedStack
+from workers.demo.evidence import save_evidence
 from workers.demo.exam import Marks
 from workers.demo.oracle import Retraining
 from workers.demo.peer import Peer
@@ -33,6 +33,8 @@ from workers.demo.world import RECIPE, Person, instance_lines, make_world
 from workers.engine.adapter_files import WEIGHTS
 
 LINE = "support-bot"
+# Where the inference process keeps what it downloads.
+DOWNLOADS = "downloads"
 
 
 class StoryFailed(Exception):
@@ -72,7 +74,7 @@ class Story:
         retrained = self._retrain_apart()
         request = self._rebuild(request)
         self._swap_in(inference, "v3")
-        self._save_evidence(request)
+        save_evidence(self._session.client, request.id, self._directory)
         return Report(
             environment=environment(),
             request=request.model_dump(mode="json"),
@@ -81,7 +83,7 @@ class Story:
             times=self._times(),
             claim_levels=dict(self._claims),
             rebuild_difference=_largest_difference(
-                self._directory / "downloads" / f"{LINE}-v3" / WEIGHTS, retrained / WEIGHTS
+                self._directory / DOWNLOADS / f"{LINE}-v3" / WEIGHTS, retrained / WEIGHTS
             ),
         )
 
@@ -164,11 +166,6 @@ class Story:
         questions = [question.model_dump() for question in self._cast.questions()]
         self._exams[version] = Marks.model_validate(inference.ask({"exam": questions}))
 
-    def _save_evidence(self, request: Request) -> None:
-        client = self._session.client
-        self._save_json("certificates.json", client.certificates(request.id))
-        self._save_json("jwks.json", client.public_keys())
-
     # Small parts
 
     def _follow_run(self, run_id: str, name: str, label: str) -> None:
@@ -189,7 +186,7 @@ class Story:
 
     def _inference(self, stack: EmbeddedStack) -> Peer:
         environment = {"LETHE_URL": stack.url, "LETHE_API_KEY": stack.key}
-        downloads = self._directory / "downloads"
+        downloads = self._directory / DOWNLOADS
         return Peer(
             "workers.demo.inference", self._base, downloads, log=self._log("inference"), environment=environment
         )
@@ -199,9 +196,6 @@ class Story:
         lines = [line.model_dump_json(exclude_none=True) for line in instance_lines(people)]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return file
-
-    def _save_json(self, name: str, value: object) -> None:
-        (self._directory / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
     def _log(self, name: str) -> Path:
         return self._directory / f"{name}.log"
