@@ -1,66 +1,24 @@
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from service.domain.adapters import ClaimLevel
 from service.evidence import dsse
+from service.evidence.audit import Head
+from service.evidence.facts import ActorFacts, CertificateFacts
 from service.evidence.keys import STATEMENT_TYPE, Signer, jwks, public_keys
 from service.evidence.merkle import merkle_root
-from service.evidence.statements import (
-    CLAIMS,
-    CertificateFacts,
-    ClockFacts,
-    Copy,
-    LedgerFacts,
-    MethodFacts,
-    RemainingCopy,
-    VersionFacts,
-    certificate,
-    commitment,
-    receipt,
-    timestamp,
-)
-
-NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
-HASHES = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"c")]
+from service.evidence.statements import CLAIMS, audit_head, certificate, commitment, receipt, timestamp
+from tests.support.evidence import HASHES, NOON, certificate_facts
 
 
 @pytest.fixture
 def facts() -> CertificateFacts:
-    return CertificateFacts(
-        id="cert_2",
-        request_id="req_1",
-        run_id="run_1",
-        client_reference="ticket-7",
-        regulation="gdpr",
-        supersedes="cert_1",
-        final=True,
-        claim_level=ClaimLevel.exact,
-        version=VersionFacts(
-            name="support-bot@v3",
-            digest="sha256:00",
-            files={"adapter_model.safetensors": HASHES[0], "adapter_config.json": HASHES[1]},
-            parent="support-bot@v2",
-            anchor="support-bot@v3",
-            base_model_digest="sha256:11",
-        ),
-        ledger=LedgerFacts(hash_key="h1-00000000", digest=HASHES[2], removed=HASHES[:2], corrected=()),
-        method=MethodFacts(
-            strategy="rebuild",
-            engine_version="0.1.0",
-            seconds={"training": 61.5},
-            measurements={"before": {"forget": 0.1}, "after": {"forget": None}},
-        ),
-        clock=ClockFacts(NOON, NOON + timedelta(days=28), NOON, NOON + timedelta(minutes=2)),
-        remaining_copies=[
-            RemainingCopy(Copy.older_versions, NOON + timedelta(days=1)),
-            RemainingCopy(Copy.backups, None),
-        ],
-    )
+    return certificate_facts()
 
 
 def predicate(statement: dict[str, object]) -> dict[str, Any]:
@@ -72,6 +30,7 @@ def predicate(statement: dict[str, object]) -> dict[str, Any]:
 def test_a_receipt_says_that_and_until_when_and_nothing_about_whom() -> None:
     statement = receipt(
         request_id="req_1",
+        issued_at=NOON + timedelta(seconds=1),
         received_at=NOON,
         due_at=NOON + timedelta(days=28),
         operation_counts={"remove": 2, "correct_response": 1},
@@ -84,6 +43,7 @@ def test_a_receipt_says_that_and_until_when_and_nothing_about_whom() -> None:
         "predicateType": "urn:lethe:receipt:v1",
         "predicate": {
             "request": "req_1",
+            "issued_at": "2025-01-31T12:00:01.000Z",
             "received_at": "2025-01-31T12:00:00.000Z",
             "due_at": "2025-02-28T12:00:00.000Z",
             "operations": {"remove": 2, "correct_response": 1},
@@ -148,6 +108,54 @@ def test_a_certificate_says_whether_the_deadline_was_kept(facts: CertificateFact
 
     assert predicate(certificate(replace(facts, clock=late)))["clock"]["within_deadline"] is False
     assert predicate(certificate(replace(facts, clock=just)))["clock"]["within_deadline"] is True
+
+
+def test_a_certificate_names_who_acted_how_and_on_what(facts: CertificateFacts) -> None:
+    said = predicate(certificate(replace(facts, actors=ActorFacts("key_1", "key_2", None))))
+
+    assert said["actors"] == {"submitted_by": "key_1", "approved_by": "key_2", "executed_by": None}
+    assert said["method"] == {
+        "strategy": "rebuild",
+        "engine_version": "0.1.0",
+        "libraries": {"torch": "2.13.0"},
+        "deterministic": True,
+        "parameters": {"recipe": {"epochs": 2}},
+        "seconds": {"training": 61.5},
+    }
+    assert said["tests_not_run"] == {"relearning": "It is not part of this verification."}
+    assert said["version"]["base_model"] == {"id": "org/base", "revision": "main", "digest": "sha256:11"}
+    assert said["data"]["dataset"] == {"id": "ds_1", "digest": HASHES[0], "instances": 360}
+    assert said["data"]["subjects"] == [HASHES[2]]
+
+
+def test_a_certificate_tells_what_becomes_of_the_versions_before(facts: CertificateFacts) -> None:
+    assert predicate(certificate(facts))["version"]["superseded"] == [
+        {"name": "support-bot@v1", "fate": "withdrawn", "at": "2025-01-31T12:01:00.000Z"},
+        {"name": "support-bot@v2", "fate": "retained", "at": "2025-02-01T12:00:00.000Z"},
+    ]
+
+
+def test_a_certificate_pins_the_audit_chain(facts: CertificateFacts) -> None:
+    said = predicate(certificate(facts))
+
+    assert said["audit"] == {"seq": 7, "hash": HASHES[0]}
+    assert said["issued_at"] == "2025-01-31T12:02:00.000Z"
+
+
+def test_a_moved_due_date_is_named(facts: CertificateFacts) -> None:
+    moved = replace(facts.clock, extended_until=facts.clock.due_at)
+
+    assert predicate(certificate(facts))["clock"]["extended_until"] is None
+    assert predicate(certificate(replace(facts, clock=moved)))["clock"]["extended_until"] == "2025-02-28T12:00:00.000Z"
+
+
+def test_an_audit_head_names_the_newest_row() -> None:
+    assert audit_head(Head(6, 7, HASHES[0]), issued_at=NOON) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "audit", "digest": {"sha256": HASHES[0]}}],
+        "predicateType": "urn:lethe:audit-head:v1",
+        "predicate": {"issued_at": "2025-01-31T12:00:00.000Z", "position": 6, "seq": 7, "hash": HASHES[0]},
+    }
 
 
 def test_measurements_that_are_not_numbers_cannot_be_signed(facts: CertificateFacts) -> None:

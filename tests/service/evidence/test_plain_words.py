@@ -1,0 +1,101 @@
+"""What people are told a certificate says. Never more than was signed."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.domain.adapters import ClaimLevel
+from service.evidence.audit import Head
+from service.evidence.facts import CertificateFacts, Copy, RemainingCopy
+from service.evidence.plain_words import COPIES, Reading, read_audit_head, read_certificate, read_receipt
+from service.evidence.statements import audit_head, certificate, receipt
+from tests.support.evidence import HASHES, NOON, certificate_facts
+
+
+def read(facts: CertificateFacts) -> Reading:
+    return read_certificate(certificate(facts)["predicate"])  # type: ignore[arg-type]
+
+
+def text(reading: Reading) -> str:
+    return "\n".join([*reading.claims, *reading.limits, *reading.remains])
+
+
+@pytest.mark.parametrize("level", ClaimLevel)
+@pytest.mark.parametrize("final", [True, False])
+def test_no_word_promises_what_nobody_can_keep(level: ClaimLevel, final: bool) -> None:
+    facts = replace(certificate_facts(), claim_level=level, final=final)
+
+    told = text(read(facts)).lower()
+
+    assert not re.search(r"guarante|complian|anonymi[sz]|gdpr|certainly|impossible", told)
+
+
+def test_the_level_is_explained_and_so_is_what_lies_beyond_it() -> None:
+    reading = read(replace(certificate_facts(), claim_level=ClaimLevel.measured))
+
+    assert any("Claim level M, measured:" in claim and "not compared" in claim for claim in reading.claims)
+    assert any("as if it had never learnt" in limit for limit in reading.limits)
+    assert not any("as if it had never learnt" in limit for limit in read(certificate_facts()).limits)
+
+
+def test_interim_and_final() -> None:
+    assert any("It is final" in claim for claim in read(certificate_facts()).claims)
+    assert any("It is interim" in claim for claim in read(replace(certificate_facts(), final=False)).claims)
+
+
+def test_the_deadline_kept_missed_and_extended() -> None:
+    facts = certificate_facts()
+    late = replace(facts.clock, completed_at=facts.clock.due_at + timedelta(days=1), extended_until=facts.clock.due_at)
+
+    assert "within the deadline" in text(read(facts))
+    assert "which was extended, and was answered on 2025-03-01T12:00:00.000Z: after the deadline" in text(
+        read(replace(facts, clock=late))
+    )
+
+
+def test_what_was_measured_and_what_was_not() -> None:
+    measured = {"before": {"forget": 0.1}, "after": {"forget": 0.9}, "retained_kl": 0.001, "passed": None}
+    facts = certificate_facts()
+
+    told = text(read(replace(facts, method=replace(facts.method, measurements={**measured, "reasons": ["Few."]}))))
+
+    assert "mean loss on the removed instances 0.900 nats a token, 0.100 before" in told
+    assert "what stays 0.001" in told
+    assert "The verification could not tell. Few." in told
+    assert "tests that were not run: relearning" in told
+
+
+def test_every_copy_that_can_remain_has_words() -> None:
+    facts = replace(certificate_facts(), remaining_copies=[RemainingCopy(copy, NOON) for copy in Copy])
+
+    remains = read(facts).remains
+
+    assert set(COPIES) == set(Copy)
+    assert [line for line in remains if "until 2025-01-31T12:00:00.000Z at the latest" in line] == list(remains[:6])
+    assert "nothing of version support-bot@v1, which was withdrawn on 2025-01-31T12:01:00.000Z" in remains
+
+
+def test_a_receipt_says_that_nothing_was_done_yet() -> None:
+    statement = receipt(
+        request_id="req_1", issued_at=NOON, received_at=NOON, due_at=NOON, operation_counts={"remove": 2}, body_hash=""
+    )
+
+    reading = read_receipt(statement["predicate"])  # type: ignore[arg-type]
+
+    assert "Request req_1 of 2 operations was accepted" in reading.claims[0]
+    assert "that anything was done" in reading.limits[0]
+
+
+def test_an_audit_head_says_how_long_the_chain_is() -> None:
+    reading = read_audit_head(audit_head(Head(1, 3, HASHES[0]), issued_at=NOON)["predicate"])  # type: ignore[arg-type]
+
+    assert "had 1 row," in reading.claims[0]
+    assert HASHES[0] in reading.claims[0]
+
+
+def test_members_that_are_missing_are_passed_over() -> None:
+    assert read_certificate({}).claims
+    assert read_receipt({}).claims
+    assert read_audit_head({}).claims
