@@ -46,11 +46,11 @@ class Output:
             self.console.print(table)
 
     def value(self, value: Mapping[str, object], text: str) -> None:
-        """An answer that one line of text says to people."""
+        """An answer that lines of text say to people. Long lines are the terminal's to break: ids are copied whole."""
         if self.as_json:
             self._json(value)
         else:
-            self.console.print(text, markup=False)
+            self.console.print(text, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line for people only."""

@@ -22,6 +22,7 @@ OPERATIONS = [
 ]
 GUARDED = [(method, path, operation["operationId"]) for method, path, operation in OPERATIONS]
 PARAMETERS = {
+    "kid": "unknown",
     "name": "nobody",
     "version": "v1",
     "alias": "production",

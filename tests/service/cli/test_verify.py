@@ -136,10 +136,6 @@ class TestDoesNotHold:
         (adapter / "adapter_config.json").write_text("{}")
         (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
         assert found(signed, "--keys", keys, "--adapter", adapter) == [
-            ("missing-file", "adapter_model.safetensors"),
-            ("digest-mismatch", "adapter_config.json"),
-            ("unexpected-file", "adapter_model.bin"),
-        ] or found(signed, "--keys", keys, "--adapter", adapter) == [
             ("digest-mismatch", "adapter_config.json"),
             ("missing-file", "adapter_model.safetensors"),
             ("unexpected-file", "adapter_model.bin"),
@@ -193,7 +189,6 @@ class TestWithTheService:
         certified = save(tmp_path / "certificate.json", client.certificates(request)[0])
         assert lethe("fetch", "support-bot@v2", tmp_path / "v2").code == 0
         assert lethe("verify", certified, "--adapter", tmp_path / "v2", "--json").json["files_compared"] == 2
-        assert "nothing" not in lethe("verify", receipt).err
         assert lethe("verify", receipt, "--json").json["kind"] == "receipt"
         refused = lethe("verify", receipt, "--adapter", tmp_path / "v2")
         assert refused.code == 2
