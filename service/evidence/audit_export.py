@@ -112,15 +112,19 @@ def _check_issue(entries: Sequence[Entry], id_: str, certificate: Verification) 
     assert certificate.payload is not None, "the statement was read from it"
     digest = hashlib.sha256(certificate.payload).hexdigest()
     for position, entry in enumerate(entries, start=1):
-        action, data = entry.row["action"], entry.row["data"]
-        is_its_issue = action == "certificate.issued" and isinstance(data, dict) and data["certificate"] == id_
-        if is_its_issue and data.get("sha256", digest) != digest:  # type: ignore[attr-defined]
+        issued = _issued(entry)
+        if issued.get("certificate") == id_ and issued.get("sha256", digest) != digest:
             raise Corrupted(
                 f"The chain says that another statement was issued as {id_}.",
                 fix="Fetch the certificate from the service again.",
                 code="audit-certificate-differs",
                 extra={"position": position, "seq": entry.seq},
             )
+
+
+def _issued(entry: Entry) -> Mapping[str, object]:
+    data = entry.row["data"]
+    return data if entry.row["action"] == "certificate.issued" and isinstance(data, dict) else {}
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def test_every_command_of_the_walk_through_works(tmp_path: Path) -> None:
     script = README.read_text().split(BEGIN)[1].split(END)[0]
     with EmbeddedStack(tmp_path / "home", tmp_path / "service.log") as stack:
         environment = {**os.environ, "LETHE_URL": stack.url, "LETHE_API_KEY": stack.key}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=tmp_path,
@@ -38,4 +40,7 @@ def test_every_command_of_the_walk_through_works(tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert (tmp_path / "helpdesk.tar.gz").stat().st_size > 0
+    assert "All 2 files in helpdesk are those it speaks of." in done.stdout
+    assert "Claim level E, exact" in done.stdout
+    assert "The certificate pins row number" in done.stdout
     assert '"claim_level":"E"' in done.stdout.replace(" ", "") or "certificate.issued" in done.stdout
