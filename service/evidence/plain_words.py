@@ -154,7 +154,7 @@ def _fate(older: Predicate) -> str:
         "in_service": f"version {name}, which can be read; nobody has withdrawn it yet",
         "retained": f"version {name}, which can be read until {at}",
         "quarantined": f"version {name}, which is never served, until {at} at the latest",
-        "withdrawn": f"nothing of version {name}, which was withdrawn on {at}",
+        "withdrawn": f"version {name}, withdrawn on {at}: it cannot be read any more, and its files go next",
     }.get(str(older.get("fate")), f"version {name}")
 
 
