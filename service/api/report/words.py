@@ -9,7 +9,7 @@ from service.domain.adapters import ClaimLevel
 from service.domain.measurements import Distribution, Group, Measurement, Outcome, Wish
 from service.domain.runs import RunKind
 from service.domain.states import RequestState, TargetState
-from service.evidence.statements import Copy
+from service.evidence.facts import Copy
 
 HEADLINES: Mapping[ClaimLevel, str] = {
     ClaimLevel.exact: "Retrained without the data",
