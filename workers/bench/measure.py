@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from workers.bench.distance import relative_distance
-from workers.bench.membership import membership_auc
 from workers.bench.relearning import Relearning, relearning
 from workers.engine.evaluation import adapter_losses
 from workers.engine.losses import label_logits
+from workers.engine.metrics.membership import membership_auc
 from workers.engine.predictions import kl_per_instance
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens, collate

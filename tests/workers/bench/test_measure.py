@@ -12,8 +12,8 @@ from service.domain.ledger import Edit
 from workers.bench.cases import Line
 from workers.bench.lines import case_of, retrained
 from workers.bench.measure import Groups, Measures, Yardstick
-from workers.bench.membership import membership_auc
 from workers.engine.losses import label_logits
+from workers.engine.metrics.membership import membership_auc
 from workers.engine.tokens import Tokens, collate
 
 EDITS = tuple(Edit(f"row-{number}", None) for number in (3, 4, 5, 6))
