@@ -7,11 +7,10 @@ lower the loss of the other half further than it does in an adapter that never k
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workers.engine.evaluation import adapter_losses
-from workers.engine.gradients import weighted_gradient
+from workers.engine.metrics.relearning import relearn
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens
 
@@ -35,18 +34,6 @@ def relearning(resident: Resident, forgotten: Sequence[Tokens], start: Tensor) -
     relearned = relearn(resident, start, taught, STEPS, LEARNING_RATE)
     before, after = (_loss(resident, watched, weights) for weights in (start, relearned))
     return Relearning(before, after)
-
-
-def relearn(resident: Resident, start: Tensor, half: Sequence[Tokens], steps: int, learning_rate: float) -> Tensor:
-    """Weights [p] after so many Adam steps from `start`, each on all of `half`. Memory: 16p bytes."""
-    weights = nn.Parameter(start.clone())
-    optimizer = torch.optim.Adam([weights], lr=learning_rate)
-    resident.model.eval()
-    for _ in range(steps):
-        resident.parameters.set(weights.detach())
-        weights.grad = weighted_gradient(resident, half, [1 / len(half)] * len(half))
-        optimizer.step()
-    return weights.detach()
 
 
 def _loss(resident: Resident, tokens: Sequence[Tokens], weights: Tensor) -> float:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from workers.bench.cases import Line
-from workers.bench.relearning import relearn, relearning
+from workers.bench.relearning import relearning
 from workers.engine.evaluation import adapter_losses
+from workers.engine.metrics.relearning import relearn
 
 
 def test_relearning_lowers_the_loss_of_what_is_taught(line: Line) -> None:
