@@ -20,6 +20,7 @@ from typing import TypeAlias
 from service.domain.adapters import UPDATE_BUDGET, Recipe, TrainingFormat
 from service.domain.instances import Content
 from service.domain.ledger import Edit
+from service.domain.measurements import Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,8 @@ class InfluenceResult:
     `fidelity`: KL from out-of-fold predictions on the forgotten instances, in units of the KL between two
     leave-group-out adapters; 1 is as close as another retrain, None where there are no two to compare.
     `drift`: |measured - predicted| / predicted, of the change of the forgotten instances' mean loss by the whole
-    ledger; None where nothing was removed.
+    ledger; None where nothing was removed. `verified`: every metric with its interval and outcome, and what the
+    verdict is worth.
     """
 
     before: Losses
@@ -227,6 +229,7 @@ class InfluenceResult:
     grade: str = Grade.end_point
     fidelity: float | None = None
     drift: float | None = None
+    verified: Verified = field(default_factory=Verified)
 
 
 @dataclass(frozen=True, slots=True)

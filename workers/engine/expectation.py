@@ -12,8 +12,9 @@ from workers.engine.fidelity import distance, floor
 from workers.engine.out_of_fold import OutOfFold
 from workers.engine.preparation import Preparation
 from workers.engine.record import TrainingRecord
+from workers.engine.request import read_request
 from workers.engine.resident import Resident
-from workers.engine.update import read_request, solve
+from workers.engine.update import solve
 
 # Pseudo-requests, each for everything of one subject.
 TRIALS = 4

@@ -6,35 +6,30 @@ and every random draw is seeded by the ledger's digest.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from service.domain import ledger
-from service.domain.engine import Anchor, Example, Grade, InfluenceResult, Stage
+from service.domain.engine import Anchor, Grade, InfluenceResult, Stage
 from service.domain.ledger import Edit
+from service.domain.measurements import Verified
 from workers.engine.amplitude import largest_amplitude
 from workers.engine.approach import STEP_COST, Approached, approach
-from workers.engine.calibration import goal_on_the_way
-from workers.engine.errors import EngineRefusal
 from workers.engine.evaluation import adapter_losses
 from workers.engine.fidelity import measured_fidelity
+from workers.engine.metrics.report import Yardstick, report
 from workers.engine.out_of_fold import OutOfFold
 from workers.engine.predictions import shift
 from workers.engine.preparation import Preparation
 from workers.engine.record import TrainingRecord
+from workers.engine.request import Request, read_request
 from workers.engine.resident import Resident
-from workers.engine.right_hand_side import Change, canonical_changes, instance_weights
 from workers.engine.stages import ProgressCallback, Stages
 from workers.engine.targets import TARGET_COST, Aims, aims_of
 from workers.engine.teachers import Teachers
-from workers.engine.tokens import Tokens, encode
-from workers.engine.verify import Groups, Verification, verify
+from workers.engine.verify import Baseline, Verification, baseline, goal_of, verify
 
-# A random sample of what stays, to measure on.
-MEASURE_SAMPLE = 96
-# Of those, the ones that the trust region looks at again and again.
+# Of the retained that are measured, the ones that the trust region looks at again and again.
 TRUST_SAMPLE = 48
 # Steps have diminishing returns beyond the most, and do not arrive anywhere below the fewest.
 FEWEST_STEPS, FEWEST_STEPS_TO_TEACH, MOST_STEPS = 4, 9, 12
@@ -46,19 +41,6 @@ HARMLESS_SAMPLE, HARMLESS_SHARE = 12, 0.2
 STRETCH_COST = 2 / 3
 # What an anchor without a recipe is taken to have been trained with.
 ASSUMED_EPOCHS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The ledger in tokens, and a seeded sample of what it leaves alone."""
-
-    changes: tuple[Change, ...]
-    measured: Groups
-    seed: int
-
-    @property
-    def removed(self) -> tuple[Change, ...]:
-        return tuple(change for change in self.changes if change.new is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +78,10 @@ def answer(
     with stages(Stage.solving):
         solved = solve(resident, anchor, preparation, record, request, folds, budget=budget)
     with stages(Stage.verifying):
-        goal = _goal(resident, preparation, request, start)
-        after, scale, verdict = _within_budget(resident, preparation, request, goal, start, solved.parameters)
+        before = baseline(resident, request.measured, start)
+        goal = goal_of(before, preparation.never_seen)
+        after, scale, verdict = _within_budget(resident, preparation, request, goal, before, solved.parameters)
+        verdict = replace(verdict, verified=_report(resident, preparation, request, verdict, after))
         fidelity = measured_fidelity(resident, request.removed, folds, after)
     result = InfluenceResult(
         before=verdict.before,
@@ -113,6 +97,7 @@ def answer(
         fidelity=fidelity,
         drift=drift(verdict, goal, _noise(preparation, request)),
         details=_details(preparation, solved),
+        verified=verdict.verified,
     )
     return after, result
 
@@ -201,18 +186,18 @@ def _within_budget(
     preparation: Preparation,
     request: Request,
     goal: float | None,
-    start: Tensor,
+    before: Baseline,
     after: Tensor,
 ) -> tuple[Tensor, float, Verification]:
-    """The trust region: as far from `start` to `after` as the measured change in what stays allows; that share of
+    """The trust region: as far from `before` to `after` as the measured change in what stays allows; that share of
     the way, and the verdict there."""
-    retained = request.measured.retained[:TRUST_SAMPLE]
+    start, retained = before.weights, request.measured.retained[:TRUST_SAMPLE]
 
     def judged(weights: Tensor) -> Verification:
         return verify(
             resident,
             request.measured,
-            start,
+            before,
             weights,
             goal=goal,
             noise=_noise(preparation, request),
@@ -232,51 +217,17 @@ def _within_budget(
     return nearer, scale, judged(nearer)
 
 
-def _goal(resident: Resident, preparation: Preparation, request: Request, start: Tensor) -> float | None:
-    """The mean loss of the removed instances had they never been seen; None where nothing is removed."""
-    removed = request.measured.forget
-    return goal_on_the_way(resident, removed, preparation.never_seen, start, 1.0) if removed else None
+def _report(
+    resident: Resident, preparation: Preparation, request: Request, verdict: Verification, after: Tensor
+) -> Verified:
+    yardstick = Yardstick(preparation.never_seen, preparation.training_level, preparation.kl_budget)
+    return report(resident, request.measured, verdict.observed, request.texts, yardstick, after)
 
 
 def _noise(preparation: Preparation, request: Request) -> float:
     """The standard error of the mean loss of as many never-seen instances as are removed."""
     level = preparation.never_seen
     return level.deviation / math.sqrt(max(1, len(request.measured.forget))) if level else 0.0
-
-
-def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | None, edits: Sequence[Edit]) -> Request:
-    """Encodes the canonical ledger and a sample of what it leaves alone."""
-    canonical = ledger.canonical(edits)
-    examples = {example.id: example for example in anchor.data.examples}
-    unknown = [edit.instance_id for edit in canonical if edit.instance_id not in examples]
-    if unknown:
-        raise EngineRefusal("unknown_instance", f"The anchor was not trained on {len(unknown)} of the instances.")
-
-    def tokens(chosen: Sequence[Example]) -> list[Tokens]:
-        return [encode(resident.tokenizer, example.content, anchor.data.format) for example in chosen]
-
-    old = dict(
-        zip(
-            (edit.instance_id for edit in canonical),
-            tokens([examples[edit.instance_id] for edit in canonical]),
-            strict=True,
-        )
-    )
-    new = {
-        edit.instance_id: None if edit.new is None else encode(resident.tokenizer, edit.new, anchor.data.format)
-        for edit in canonical
-    }
-    changes = canonical_changes(new, old, instance_weights(list(examples), record))
-    seed = int(ledger.digest(canonical)[:15], 16)
-    kept = [examples[name] for name in sorted(examples.keys() - old.keys())]
-    order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed)).tolist()
-    measured = Groups(
-        forget=[change.old for change in changes if change.new is None],
-        corrected=[change.new for change in changes if change.new is not None],
-        retained=tokens([kept[index] for index in order[:MEASURE_SAMPLE]]),
-        holdout=tokens(anchor.data.holdout[:MEASURE_SAMPLE]),
-    )
-    return Request(changes, measured, seed)
 
 
 def _details(preparation: Preparation, solved: Solved) -> Mapping[str, object]:

@@ -1,54 +1,80 @@
-"""Tier 1 verification: what one forward pass over four groups can tell, before and after the update.
+"""Verification: what is observed before and after the update, the verdict on it, and everything else it tells.
 
-The verdict has three values. `None` (inconclusive) where nothing never-seen is there to compare with,
-or so few instances were forgotten that a pass would mean nothing.
+Tier 1 is one forward pass a group and adapter. The adapter before the update and the bare base are looked at once,
+however many weights are tried; only the retained pass twice through each trial, since whole predictions are compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from statistics import fmean, pstdev
 
 from torch import Tensor
 
 from service.domain.engine import Losses
+from service.domain.measurements import Verified
+from workers.engine.evaluation import base_losses
+from workers.engine.metrics.extraction_strength import EXTRACTION_STRENGTH
+from workers.engine.metrics.groups import Groups, Observed, mean_loss
+from workers.engine.metrics.observation import Moved, Observation, observe, observe_both, with_base
+from workers.engine.metrics.verdict import Extraction, judge
 from workers.engine.never_seen import NeverSeenLevel
-from workers.engine.predictions import shift
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens
 
-# Share of the way from the anchor's loss to the never-seen level that counts as forgotten, and as too far.
-ENOUGH, TOO_FAR = 0.75, 1.5
-# Retained loss may rise by this share of what memorising is worth (never-seen minus training level), …
-RETAINED_RISE = 0.10
-# … and a correction must have come this share of its way to the training level.
-CORRECTED = 0.75
-FEWEST = 3
-
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Tokens of the groups that are measured."""
+class Baseline:
+    """Observations under the weights [p] before the update. The bare base's losses of the forgotten and the
+    never-seen are with them."""
 
-    forget: Sequence[Tokens]
-    corrected: Sequence[Tokens]
-    retained: Sequence[Tokens]
-    holdout: Sequence[Tokens]
+    weights: Tensor
+    forget: Sequence[Observation]
+    corrected: Sequence[Observation]
+    holdout: Sequence[Observation]
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Mean losses before and after, KL(before ‖ after) on retained instances, the verdict and its reasons."""
+    """Mean losses before and after, KL(before ‖ after) on retained instances, the verdict and its reasons.
 
-    before: Losses
-    after: Losses
-    retained_kl: float
+    `verified` is empty until the weights are settled and the whole report is made.
+    """
+
+    observed: Observed
     passed: bool | None
     reasons: tuple[str, ...]
+    verified: Verified = field(default_factory=Verified)
+
+    @property
+    def before(self) -> Losses:
+        return self.observed.losses_before
+
+    @property
+    def after(self) -> Losses:
+        return self.observed.losses_after
+
+    @property
+    def retained_kl(self) -> float:
+        return self.observed.retained_kl
+
+
+def baseline(resident: Resident, groups: Groups, weights: Tensor) -> Baseline:
+    """Costs a forward pass of each, but for the retained, and another of the forgotten and the never-seen."""
+    forget, corrected, holdout = (
+        observe(resident, group, weights) for group in (groups.forget, groups.corrected, groups.holdout)
+    )
+    return Baseline(
+        weights,
+        with_base(forget, base_losses(resident, groups.forget)),
+        corrected,
+        with_base(holdout, base_losses(resident, groups.holdout)),
+    )
 
 
 def verify(
     resident: Resident,
     groups: Groups,
-    before: Tensor,
+    before: Baseline,
     after: Tensor,
     *,
     goal: float | None,
@@ -56,67 +82,52 @@ def verify(
     noise: float,
     training_level: float,
 ) -> Verification:
-    """Measures and judges. `goal` is the mean loss that the forgotten instances should reach, `noise` its standard
-    error.
+    """Measures and judges weights [p]. `goal` is the mean loss that the forgotten instances should reach, `noise` its
+    standard error.
 
-    Costs two forward passes of every instance in the groups. Memory: the activations of a micro-batch.
+    Costs a forward pass of every instance in the groups, and two of the retained. Memory: `observe_both`'s.
     """
-    shifts = [
-        shift(resident, group, before, after) if group else None
-        for group in (groups.forget, groups.corrected, groups.retained, groups.holdout)
-    ]
-    was = Losses(*(found.before if found else None for found in shifts))
-    now = Losses(*(found.after if found else None for found in shifts))
-    uncalibrated = never_seen is None
-    passed, reasons = judge(was, now, len(groups.forget), goal, noise, training_level, uncalibrated=uncalibrated)
-    return Verification(was, now, shifts[2].divergence if shifts[2] else 0.0, passed, reasons)
+    observed = Observed(
+        forget=_moved(resident, groups.forget, before.forget, after),
+        corrected=_moved(resident, groups.corrected, before.corrected, after),
+        retained=observe_both(resident, groups.retained, before.weights, after),
+        holdout=_moved(resident, groups.holdout, before.holdout, after),
+    )
+    passed, reasons = judge(
+        observed.losses_before,
+        observed.losses_after,
+        len(groups.forget),
+        goal,
+        noise,
+        training_level,
+        uncalibrated=never_seen is None,
+        extraction=extraction(observed.forget.after, observed.holdout.after),
+    )
+    return Verification(observed, passed, reasons)
 
 
-def judge(
-    was: Losses,
-    now: Losses,
-    forgotten: int,
-    goal: float | None,
-    noise: float,
-    training_level: float,
-    *,
-    uncalibrated: bool,
-) -> tuple[bool | None, tuple[str, ...]]:
-    """The verdict on measured losses, with its reasons in words."""
-    failures: list[str] = []
-    doubts: list[str] = []
-    if uncalibrated:
-        doubts.append("The line has no never-seen instances, so no loss level shows what forgotten means.")
-    elif goal is not None and was.forget is not None and now.forget is not None:
-        failed, text = _forgotten(was.forget, now.forget, forgotten, goal, noise)
-        (failures if failed else doubts).extend([text] if text else [])
-    if not uncalibrated and was.holdout is not None and was.retained is not None and now.retained is not None:
-        worth = max(was.holdout - training_level, 0.0)
-        if now.retained - was.retained > RETAINED_RISE * worth:
-            failures.append(f"Retained loss rose from {was.retained:.3f} to {now.retained:.3f}.")
-    if was.corrected is not None and now.corrected is not None and was.corrected > training_level:
-        way = (was.corrected - now.corrected) / (was.corrected - training_level)
-        if way < CORRECTED:
-            failures.append(f"Corrected instances went {way:.0%} of the way to the training loss level.")
-    if failures:
-        return False, tuple(failures + doubts)
-    return (None, tuple(doubts)) if doubts else (True, ())
+def extraction(forgotten: Sequence[Observation], unseen: Sequence[Observation]) -> Extraction | None:
+    """How much of the forgotten can be extracted, and of the never-seen; None without either."""
+    if not forgotten or not unseen:
+        return None
+    ours, theirs = ([EXTRACTION_STRENGTH.score(one) for one in group] for group in (forgotten, unseen))
+    return Extraction(fmean(ours), fmean(theirs), pstdev(theirs) / len(ours) ** 0.5)
 
 
-def _forgotten(was: float, now: float, count: int, goal: float, noise: float) -> tuple[bool, str]:
-    """Whether the forgotten failed, and why, or why it cannot be told; no words where they passed.
+def goal_of(before: Baseline, level: NeverSeenLevel | None) -> float | None:
+    """The mean loss of the removed instances had they never been seen, never below what it is; None without any.
 
-    A miss within the noise of never-seen losses is no failure, and a way within it is none to go.
+    Without a never-seen level the bare base's losses stand in.
     """
-    if goal - was <= noise:
-        text = f"Forgotten instances were no better known than never-seen ones before: {was:.3f} against {goal:.3f}"
-        if now > max(was, goal) + noise:
-            return True, f"{text}, and rose to {now:.3f}."
-        return False, f"{text}."
-    way = (now - was) / (goal - was)
-    text = f"Forgotten instances went {way:.0%} of the way to the never-seen loss level"
-    if not ENOUGH <= way <= TOO_FAR:
-        if abs(goal - now) > noise:
-            return True, f"{text}; {ENOUGH:.0%} to {TOO_FAR:.0%} is required."
-        return False, f"{text}; {ENOUGH:.0%} to {TOO_FAR:.0%} is required, but {count} of them are too few to tell."
-    return False, f"{text}, but {count} of them is too few to tell." if count < FEWEST else ""
+    here = mean_loss(before.forget)
+    if here is None:
+        return None
+    base = fmean(one.base_loss for one in before.forget if one.base_loss is not None)
+    return max(here, base if level is None else level.intercept + level.slope * base)
+
+
+def _moved(resident: Resident, tokens: Sequence[Tokens], before: Sequence[Observation], after: Tensor) -> Moved:
+    observed = observe(resident, tokens, after, [one.compressed for one in before])
+    return Moved(
+        before, [replace(now, base_loss=was.base_loss) for now, was in zip(observed, before, strict=True)], ()
+    )

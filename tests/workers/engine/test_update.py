@@ -1,5 +1,6 @@
 """The update as a whole on a memorised dataset: forgetting, correcting, order, fall-backs, artefacts."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import torch
 from service.domain.adapters import UPDATE_BUDGET, LoraSpec, Recipe, TrainingFormat
 from service.domain.engine import Anchor, Base, InfluenceResult, Progress, Stage, TrainingSet
 from service.domain.ledger import Edit
+from service.domain.measurements import Group, Outcome
+from service.flows.staged import answer_measurements
 from tests.workers.engine.small_data import CPU, encode_all, ignore_progress, make_examples, never
+from workers.channel import Channel, pair
 from workers.engine.approach import Forgotten, Taught
 from workers.engine.errors import EngineRefusal
 from workers.engine.loading import open_base
+from workers.engine.metrics.registry import METRICS
 from workers.engine.preparation import Preparation, load_preparation, prepare
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
@@ -124,6 +129,34 @@ def test_a_mixture_forgets_corrects_and_retains(line: Line, preparation: Prepara
     assert result.solver_residual < 1e-3
     assert result.retained_kl > 0
     assert set(result.seconds) == {Stage.gradients, Stage.solving, Stage.verifying}
+
+
+def test_what_was_verified_comes_with_the_answer_and_through_the_channel(
+    line: Line, preparation: Preparation, mixture: list[Edit]
+) -> None:
+    _, result = line.answer(preparation, mixture, line.record)
+    measured = {(one.metric, one.group): one for one in result.verified.measurements}
+    assert {name for name, group in measured if group is Group.forgotten} >= {*METRICS, "auc_loss", "loss_int8"}
+    loss = measured["loss", Group.forgotten]
+    assert (loss.n, loss.before, loss.after) == (2, result.before.forget, result.after.forget)
+    assert loss.outcome is not Outcome.passed  # two are too few
+    assert measured["kl_to_previous", Group.retained].after == result.retained_kl
+    assert measured["loss", Group.corrected].after == result.after.corrected
+    assert [one.n for one in result.verified.power] == [1, 2, 5]
+    assert {one.group for one in result.verified.distributions} == set(Group)
+    assert all(result.verified.not_run.values())
+    ours, theirs = pair()
+    child = Channel.from_descriptor(theirs)
+    child.send(result)
+    assert ours.receive() == result
+    json.dumps(answer_measurements(result), allow_nan=False)
+    ours.close()
+    child.close()
+
+
+def test_the_same_answer_verifies_alike(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:
+    first, second = (line.answer(preparation, mixture, line.record)[1] for _ in range(2))
+    assert first.verified == second.verified
 
 
 def test_the_order_of_arrival_leaves_no_trace(line: Line, preparation: Preparation, mixture: list[Edit]) -> None:

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from service.domain.engine import Losses
+from tests.workers.engine.metrics.observations import with_loss
 from workers.engine.amplitude import largest_amplitude
+from workers.engine.metrics.verdict import Extraction, judge
 from workers.engine.never_seen import NeverSeenLevel
-from workers.engine.verify import judge
+from workers.engine.verify import Baseline, extraction, goal_of
 
 BEFORE = Losses(forget=0.2, corrected=2.0, retained=0.2, holdout=1.0)
 TRAINING_LEVEL = 0.2
@@ -24,8 +26,9 @@ def verdict(
     goal: float | None = 1.0,
     noise: float = 0.1,
     uncalibrated: bool = False,
+    extraction: Extraction | None = None,
 ) -> tuple[bool | None, tuple[str, ...]]:
-    return judge(was, now, forgotten, goal, noise, TRAINING_LEVEL, uncalibrated=uncalibrated)
+    return judge(was, now, forgotten, goal, noise, TRAINING_LEVEL, uncalibrated=uncalibrated, extraction=extraction)
 
 
 def test_reaching_every_level_passes() -> None:
@@ -85,6 +88,31 @@ def test_without_never_seen_instances_nothing_can_be_told() -> None:
 def test_a_correction_alone_is_judged_by_itself() -> None:
     was = Losses(None, 2.0, 0.2, 1.0)
     assert verdict(after(forget=None), was, forgotten=0, goal=None) == (True, ())
+
+
+@pytest.mark.parametrize(("strength", "passed"), [(0.5, True), (0.56, False), (1.0, False)])
+def test_what_can_be_extracted_far_beyond_never_seen_text_fails(strength: float, passed: bool) -> None:
+    """The bar: 10 % of the never-seen, a quarter that is harmless, and three standard errors of 6.7 %."""
+    found, reasons = verdict(after(), extraction=Extraction(strength, 0.1, 0.2 / 3))
+    assert found is passed
+    assert [reason for reason in reasons if "extracted" in reason] == list(reasons)
+
+
+def test_extraction_is_compared_with_as_many_never_seen_instances() -> None:
+    forgotten, unseen = [with_loss(1.0, strength=0.4)] * 4, [with_loss(1.0, strength=s) for s in (0.0, 0.2)]
+    found = extraction(forgotten, unseen)
+    assert found is not None
+    assert (found.forgotten, found.never_seen, found.noise) == pytest.approx((0.4, 0.1, 0.05))
+    assert extraction([], unseen) is None
+    assert extraction(forgotten, []) is None
+
+
+def test_the_goal_is_the_never_seen_loss_of_instances_as_hard_but_never_below_the_present_one() -> None:
+    before = Baseline(torch.zeros(1), [with_loss(0.2, base=2.0), with_loss(0.4, base=4.0)], [], [])
+    assert goal_of(before, NeverSeenLevel(0.5, 0.5, 0.1)) == pytest.approx(2.0)
+    assert goal_of(before, NeverSeenLevel(0.1, 0.0, 0.1)) == pytest.approx(0.3)
+    assert goal_of(before, None) == pytest.approx(3.0)
+    assert goal_of(Baseline(torch.zeros(1), [], [], []), None) is None
 
 
 def test_the_level_follows_difficulty() -> None:

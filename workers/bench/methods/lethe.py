@@ -11,8 +11,9 @@ from service.domain.engine import Anchor
 from workers.bench.cases import Case, Line
 from workers.bench.cost import offline
 from workers.engine.out_of_fold import OutOfFold, missing_folds, train_fold
+from workers.engine.request import read_request
 from workers.engine.training import fingerprint
-from workers.engine.update import read_request, solve
+from workers.engine.update import solve
 
 
 @dataclass(frozen=True, slots=True)
