@@ -75,7 +75,7 @@ def method_facts(line: Line, run: Run, version: Version) -> MethodFacts:
         deterministic=run.kind in _BITWISE and version.kind in _BITWISE,
         parameters=_parameters(line, version, measurements),
         seconds=measurements.get("seconds", {}),
-        measurements={key: value for key, value in measurements.items() if key in MEASURED},
+        measurements=_measured(measurements),
         not_run=_not_run(measurements),
     )
 
@@ -153,6 +153,19 @@ def _parameters(line: Line, version: Version, measurements: Mapping[str, object]
     if version.kind == RunKind.influence:
         return {"update_budget": policy_of(line).update_budget, "grade": measurements.get("grade")}
     return {"recipe": version.recipe}
+
+
+def _measured(measurements: Mapping[str, object]) -> dict[str, object]:
+    """Losses, distances, metrics and verdicts; timings and peaks are stated elsewhere.
+
+    Of what was verified, not the distributions: of few instances they would tell each one's loss. A metric tells of
+    single instances the worst alone.
+    """
+    told = {key: value for key, value in measurements.items() if key in MEASURED}
+    verified = measurements.get("verified")
+    if isinstance(verified, Mapping):
+        told |= {"metrics": verified.get("measurements", []), "power": verified.get("power", [])}
+    return told
 
 
 def _not_run(measurements: Mapping[str, object]) -> Mapping[str, str]:

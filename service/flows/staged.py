@@ -69,4 +69,5 @@ def answer_measurements(result: InfluenceResult) -> dict[str, object]:
         "seconds": dict(result.seconds),
         "peak_bytes": result.peak_bytes,
         "details": dict(result.details),
+        "verified": asdict(result.verified),
     }

@@ -1,10 +1,15 @@
 """Publishing: everything appears together, once, and only from the newest claim."""
 
+import base64
+import json
+
 import pytest
 
 from service.domain.adapters import ClaimLevel, Strategy
 from service.domain.engine import EngineFailure, FailureClass
 from service.domain.errors import Fenced
+from service.domain.measurements import Distribution, Group, Interval, Measurement, Power, Verified, Wish
+from service.domain.measurements import Outcome as Measured
 from service.domain.runs import Lane
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
@@ -13,6 +18,27 @@ from service.flows.fail import fail, hand_back
 from service.flows.lines import update_policy
 from service.flows.publish import publish_answer
 from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
+
+VERIFIED = Verified(
+    measurements=(
+        Measurement(
+            metric="loss",
+            group=Group.forgotten,
+            n=2,
+            before=0.1,
+            after=0.9,
+            wish=Wish.equal,
+            reference=1.0,
+            difference=Interval(-0.3, 0.1),
+            margin=0.2,
+            worst=0.7,
+            outcome=Measured.inconclusive,
+        ),
+    ),
+    distributions=(Distribution(Group.forgotten, before=True, edges=(0.0, 1.0, 2.0), counts=(1, 0)),),
+    power=(Power(5, 100, false_pass=0.0, false_alarm=0.04, undecided_known=0.1, undecided_never_seen=0.2),),
+    not_run={"relearning_ratio": "Too dear."},
+)
 
 
 class TestAnswer:
@@ -136,6 +162,26 @@ class TestAnswer:
             measured = unit.versions.of_line(line)[-1].measurements
         assert measured is not None
         assert (measured["grade"], measured["fidelity"], measured["drift"]) == ("out-of-fold", fidelity, 0.2)
+
+    def test_what_was_verified_is_reported_and_certified_but_for_how_losses_are_spread(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        request = house.submit(remove("p0-0"))
+        house.serve(line, verified=VERIFIED)
+        with house.store.read() as unit:
+            reported = (unit.versions.of_line(line)[-1].measurements or {})["verified"]
+            (certificate,) = unit.requests.certificates(request)
+        predicate = json.loads(base64.b64decode(certificate.envelope["payload"]))["predicate"]
+        certified = predicate["measurements"]
+        assert reported["distributions"] == [
+            {"group": "forgotten", "before": True, "edges": [0.0, 1.0, 2.0], "counts": [1, 0]}
+        ]
+        assert "distributions" not in json.dumps(predicate)
+        assert (certified["metrics"], certified["power"]) == (reported["measurements"], reported["power"])
+        (measurement,) = certified["metrics"]
+        assert (measurement["outcome"], measurement["worst"]) == ("inconclusive", 0.7)
+        assert measurement["difference"] == {"low": -0.3, "high": 0.1}
+        assert certified["power"][0]["false_alarm"] == 0.04
+        assert predicate["tests_not_run"] == {"relearning_ratio": "Too dear."}
 
     def test_too_far_without_recipe_is_published_inconclusive_with_the_reason(self, house: House) -> None:
         line = house.line("bot", people(6), recipe=None, max_fidelity=1.5)
