@@ -33,7 +33,7 @@ from workers.bench.plot import plot
 from workers.bench.registered import open_registered
 from workers.bench.results import Report
 from workers.bench.run import Advance, Bench
-from workers.bench.settings import Setting, generated, tofu
+from workers.bench.settings import FEW_PEOPLE, PEOPLE, Setting, generated, tofu
 from workers.engine.errors import EngineRefusal
 
 CACHE = Path(".lethe/bench")
@@ -57,7 +57,8 @@ def _place(options: argparse.Namespace) -> Iterator[tuple[Setting, Line | None, 
     """The setting, its own line if it has one, and where trained adapters are kept."""
     if options.adapter is None:
         cache = options.cache or CACHE
-        yield tofu(options.tofu, cache) if options.tofu else generated(cache), None, cache
+        people = FEW_PEOPLE if options.quick else PEOPLE
+        yield tofu(options.tofu, cache) if options.tofu else generated(cache, people), None, cache
         return
     # A run that is told to end must not leave behind what was derived from people's data.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -112,7 +113,7 @@ def _chosen(names: list[str] | None) -> Mapping[str, Method]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lethe bench", description="Fidelity to retraining against cost.")
-    parser.add_argument("--quick", action="store_true", help="removal of a tenth and of one subject, once: minutes")
+    parser.add_argument("--quick", action="store_true", help="a tenth and one subject, of fewer people: minutes")
     parser.add_argument("--out", type=Path, default=Path("bench"), help="where table, plot and figures go")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--tofu", type=Path, metavar="DIR", help="on TOFU, from a directory with its JSON files")

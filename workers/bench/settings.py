@@ -15,6 +15,8 @@ from workers.demo.world import RECIPE, Person, make_world
 REGIMES = ("memorised", "ordinary")
 ORDINARY_EPOCHS = 6
 TOFU_VOCABULARY = 2000
+# Whose facts are trained on, and how many of them where it is to be quick.
+PEOPLE, FEW_PEOPLE = 60, 30
 
 
 def _anything(content: Content) -> bool:
@@ -38,10 +40,11 @@ class Setting:
     fits: Callable[[Content], bool] = _anything
 
 
-def generated(cache: Path) -> Setting:
+def generated(cache: Path, people: int = PEOPLE) -> Setting:
     """The demo's world of fictitious people; its base model is trained on first use and kept in `cache`."""
-    world = make_world()
-    examples = _examples(world.trained)
+    world = make_world(trained=PEOPLE)
+    trained = world.trained[:people]
+    examples = _examples(trained)
     data = TrainingSet(
         base=Base(str(ensure_base_model(world, cache).resolve()), None, None),
         format=TrainingFormat(),
@@ -51,13 +54,13 @@ def generated(cache: Path) -> Setting:
         holdout=_examples(world.holdout),
     )
     return Setting(
-        name="generated",
+        name="generated" if people == PEOPLE else f"generated, {people} people",
         data=data,
-        subjects={person.subject: tuple(fact.id for fact in person.facts) for person in world.trained},
-        kinds={fact.id: fact.relation.name for person in world.trained for fact in person.facts},
+        subjects={person.subject: tuple(fact.id for fact in person.facts) for person in trained},
+        kinds={fact.id: fact.relation.name for person in trained for fact in person.facts},
         reworded={
             fact.id: Content(prompt=person.rephrased(fact), completion=fact.completion)
-            for person in world.trained
+            for person in trained
             for fact in person.facts
         },
         recipes=regimes(RECIPE),
