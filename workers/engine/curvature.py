@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-# Columns of the rows that are multiplied at once; half-precision rows are widened to 4 · rows · COLUMNS bytes.
-COLUMNS = 1 << 16
+# Columns of the rows that are multiplied at once: with one another, and with a vector.
+COLUMNS, LENGTH = 1 << 14, 1 << 16
+# Half-precision rows that are widened at once for a product with a vector, so that they stay in the cache.
+WIDENED = 16
 # Rows on a side of the blocks that a symmetric product is computed in.
 SIDE = 512
 
@@ -23,7 +25,7 @@ class Curvature:
     `gram` [m, m] fp64 is R D⁻¹ Rᵀ of the rows before scaling and for c = 1; it depends on the anchor
     alone and is stored with the sketch, so a solve needs only two products with the rows.
 
-    Memory: the rows (bf16 or fp32), 4p + 8m² bytes, and 4 · m · 2¹⁶ bytes while a product runs.
+    Memory: the rows (bf16 or fp32) and 4p + 8m² bytes; 4 · m · 2¹⁴ more while a Gram matrix is formed.
     Products are in the rows' precision, at least fp32, within a block of columns and summed over blocks in fp64.
     """
 
@@ -58,21 +60,21 @@ class Curvature:
 
     def project(self, vector: Tensor) -> Tensor:
         """The scaled rows times a vector [p] fp64: [m] fp64."""
-        parts = [
-            torch.stack(
-                [(rows @ vector[columns].to(rows.dtype)).double() for rows, columns in _column_chunks(block)]
-            ).sum(0)
-            for block in self.blocks
-        ]
-        return self.scales * torch.cat(parts)
+        found = []
+        for block in self.blocks:
+            products = torch.zeros(len(block), dtype=torch.float64, device=self.damping.device)
+            for piece, rows, columns in _pieces(block):
+                products[rows] += piece @ vector[columns].to(piece.dtype)
+            found.append(products)
+        return self.scales * torch.cat(found)
 
     def combine(self, coefficients: Tensor) -> Tensor:
         """Σⱼ coefficientⱼ sⱼ rⱼ: [p] fp64."""
         total = torch.zeros_like(self.damping, dtype=torch.float64)
         parts = torch.split(self.scales * coefficients, [len(block) for block in self.blocks])
         for block, part in zip(self.blocks, parts, strict=True):
-            for rows, columns in _column_chunks(block):
-                total[columns] = total[columns] + part.to(rows.dtype) @ rows
+            for piece, rows, columns in _pieces(block):
+                total[columns] += part[rows].to(piece.dtype) @ piece
         return total
 
     def apply(self, vector: Tensor) -> Tensor:
@@ -103,6 +105,26 @@ def own_gram_matrix(rows: Tensor, damping: Tensor) -> Tensor:
 def stacked(blocks: Sequence[Tensor], size: int, device: torch.device) -> Tensor:
     """Blocks of rows as one [m, p]; m may be 0."""
     return torch.cat(list(blocks)) if blocks else torch.zeros(0, size, device=device)
+
+
+def _pieces(block: Tensor) -> Iterator[tuple[Tensor, slice, slice]]:
+    """The rows piece by piece in at least single precision, and where each lies. A piece is gone with the next one:
+    half precision is widened in one small buffer, which takes no longer than reading the rows does."""
+    count, size = block.shape
+    wide = torch.promote_types(block.dtype, torch.float32)
+    height = max(1, count) if wide == block.dtype else WIDENED
+    buffer = None if wide == block.dtype else torch.empty(height, min(size, LENGTH), dtype=wide, device=block.device)
+    for top in range(0, count, height):
+        rows = slice(top, min(top + height, count))
+        for left in range(0, size, LENGTH):
+            columns = slice(left, min(left + LENGTH, size))
+            piece = block[rows, columns]
+            yield piece if buffer is None else _widened(piece, buffer), rows, columns
+
+
+def _widened(piece: Tensor, buffer: Tensor) -> Tensor:
+    height, width = piece.shape
+    return buffer[:height, :width].copy_(piece)
 
 
 def _column_chunks(rows: Tensor) -> Iterator[tuple[Tensor, slice]]:

@@ -27,8 +27,6 @@ from workers.engine.sketch import Sketch, sample_ids, sketch
 from workers.engine.stages import ProgressCallback
 from workers.engine.tokens import Tokens
 
-# Rows that take no more than this in single precision are widened once, when they are loaded, not in every product.
-WIDE_BYTES = 2 << 30
 # Instances whose loss under the anchor gives the training level.
 LEVEL_SAMPLE = 256
 # KL on retained instances that an update may cost, as a share of what memorising is worth in loss.
@@ -42,7 +40,7 @@ class Preparation:
     `training_level` is the anchor's mean loss on what it was trained on, `never_seen_level` on its holdout;
     that and `never_seen` are None without one.
 
-    Memory: (rows + 4) p bytes and 8S², rows = 2S (bf16) or 4S (fp32, where they take at most 2 GiB).
+    Memory: (rows + 4) p bytes and 8S², rows = 2S (bf16) or 4S (fp32, where they take at most 1 GiB).
     """
 
     sketch: Sketch
@@ -68,7 +66,7 @@ def prepare(
 ) -> Preparation:
     """Sketches the curvature of the resident's adapter, calibrates, and stores the result below `artefacts`.
 
-    Costs, in instance gradients: S, at most 3072, and the calibration's few hundred forward passes. Where every
+    Costs, in instance gradients: S, at most 8192, and the calibration's few hundred forward passes. Where every
     instance is in the sketch, leaving one out is exact.
 
     Memory: the sketch's, and the activations of a micro-batch.
@@ -103,8 +101,6 @@ def load_preparation(artefacts: Path, device: torch.device) -> Preparation:
         facts: dict[str, Any] = json.loads(_facts(artefacts).read_text())
         tensors = {name: tensor.to(device, copy=True) for name, tensor in load_file(_tensors(artefacts)).items()}
         rows = tensors["rows"]
-        if 4 * rows.numel() <= WIDE_BYTES:
-            rows = rows.float()
         ones = torch.ones(len(rows), dtype=torch.float64, device=device)
         curvature = Curvature((rows,), ones, tensors["damping"], tensors["gram"])
         return Preparation(

@@ -44,6 +44,14 @@ def test_half_precision_is_widened_first() -> None:
     )
 
 
+def test_half_precision_rows_are_widened_piece_by_piece() -> None:
+    whole = Curvature.of(rows(40, 50).bfloat16(), damping(50))
+    wide = Curvature.of(rows(40, 50).bfloat16().double(), damping(50))
+    vector, coefficients = rows(1, 50)[0].double(), rows(1, 40)[0].double()
+    torch.testing.assert_close(whole.project(vector), wide.project(vector), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(whole.combine(coefficients), wide.combine(coefficients), rtol=1e-5, atol=1e-5)
+
+
 def test_extending_is_having_had_all_rows() -> None:
     first, second = rows(6, 30), rows(3, 30, seed=1)
     grown = Curvature.of(first, damping(30)).extended(second)
