@@ -54,8 +54,7 @@ def verified(api: Api, run_id: str, verification: object) -> None:
 def answered(api: Api, line: str, verification: Verified | None = VERIFIED, **fields: object) -> str:
     path = file(api, **fields)
     claimed = api.serve(line, **FULL)
-    if verification is not None:
-        verified(api, claimed.run_id, asdict(verification))
+    verified(api, claimed.run_id, None if verification is None else asdict(verification))
     return path
 
 
