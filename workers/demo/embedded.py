@@ -25,12 +25,13 @@ class StackFailed(Exception):
 class EmbeddedStack:
     """Runs `lethe up` on a fresh `home` while the context is open. `key`: an admin key of it.
 
-    The stack ends with us, however we end.
+    The stack ends with us, however we end. `variables` are added to its environment.
     """
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, **variables: str) -> None:
         self._home = home
         self._log = log
+        self._variables = variables
         self.key = new_token()
         self.url = f"http://127.0.0.1:{_free_port()}"
 
@@ -60,7 +61,7 @@ class EmbeddedStack:
         """Ours, but with none of the user's settings of Lethe."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
         port = self.url.rsplit(":", 1)[1]
-        return inherited | {"LETHE_HOME": str(self._home), "LETHE_PORT": port, "LETHE_ADMIN_KEY": self.key}
+        return inherited | {"LETHE_HOME": str(self._home), "LETHE_PORT": port, "LETHE_ADMIN_KEY": self.key} | self._variables
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
