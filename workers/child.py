@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from queue import SimpleQueue
 
 from service.domain.engine import EngineFailure, FailureClass, Job, Result
@@ -58,9 +59,12 @@ class Child:
     def _run(self, job: Job) -> Result:
         try:
             return self._engine.run(job, progress=self._channel.send, should_yield=self._yield.is_set)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every error becomes a failure
             if not isinstance(error, EngineRefusal):
-                log.exception("job failed")
+                # Its text may quote data; type and place do not.
+                log.error(
+                    "job failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+                )
             return classify(error)
 
 

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import shutil
+import traceback
 from pathlib import Path
 
 from service.domain.engine import (
@@ -31,7 +32,7 @@ from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
 from service.flows.assemble import assemble, tail_edits
 from service.flows.claim import Claim, claim
-from service.flows.fail import fail, hand_back
+from service.flows.fail import TAIL_UNSOLVED, fail, hand_back
 from service.flows.fence import fenced_run
 from service.flows.leave_out import must_make_room, publish_fold
 from service.flows.progress import report_progress
@@ -85,8 +86,10 @@ class Supervisor:
             self._hand_back(claimed, reason="worker-stopped")
         except Overstayed:
             self._hand_back(claimed, reason="yielded")
-        except Exception as error:
-            log.exception("run %s failed", run_id)
+        except Exception as error:  # noqa: BLE001 - every error becomes a failure
+            # Its text may quote data; type and place do not.
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            log.error("run %s failed: %s\n%s", run_id, type(error).__name__, trace)
             self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -238,7 +241,7 @@ class Supervisor:
 
     def _discard(self, claimed: Claim, result: Result) -> None:
         """The tail could not be solved on the new anchor: the rebuild is lost, the old anchor stays."""
-        failure = EngineFailure(FailureClass.transient, "tail-unsolved", "The ledger's tail failed on the new anchor.")
+        failure = EngineFailure(FailureClass.transient, TAIL_UNSOLVED, "The ledger's tail failed on the new anchor.")
         self._fail(claimed, result if isinstance(result, EngineFailure) else failure)
 
 

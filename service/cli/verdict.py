@@ -31,6 +31,7 @@ def _as_json(found: Verification, reading: Reading) -> dict[str, object]:
         "claims": reading.claims,
         "does_not_claim": reading.limits,
         "remains": reading.remains,
+        "destroyed": reading.destroyed,
         "statement": found.statement,
     }
 
@@ -46,6 +47,7 @@ def _as_text(found: Verification, reading: Reading, directory: Path | None) -> I
     yield from _section("It says:", reading.claims)
     yield from _section("It does not say:", reading.limits)
     yield from _section("When it was signed, these remained:", reading.remains)
+    yield from _section("These were destroyed:", reading.destroyed)
 
 
 def _key(found: Verification) -> str:

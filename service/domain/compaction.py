@@ -4,6 +4,15 @@ from datetime import datetime, timedelta
 
 from service.domain.adapters import Policy
 
+# What is promised by a date is begun a while before: at least so long, but at most a tenth of the time there is.
+LEAD = timedelta(hours=1)
+
+
+def begin_by(shred_by: datetime, policy: Policy, *, estimated_s: float | None) -> datetime:
+    """When the run that lets a line shred must begin to be done in time: twice as early as its estimate says."""
+    wanted = max(LEAD, timedelta(seconds=2 * (estimated_s or 0.0)))
+    return shred_by - min(wanted, timedelta(seconds=policy.shred_within_s / 10))
+
 
 def has_drifted(drift: float | None, policy: Policy) -> bool:
     """Whether what was measured is too far from what was predicted to go on solving from the same anchor."""
@@ -19,7 +28,7 @@ def compaction_due(
     drift: float | None,
     rebuildable: bool,
 ) -> datetime | None:
-    """Once the ledger is old enough or has drifted, early enough to shred in time, and never later than scheduled.
+    """Once the ledger is old enough or has drifted, by the last moment to begin shredding, never later than scheduled.
 
     A line that cannot be rebuilt only collapses, which mends no drift: it does so when it must shred.
     """

@@ -13,6 +13,7 @@ class Copy(StrEnum):
 
     sealed_rows = "sealed_rows"
     quarantined_anchor = "quarantined_anchor"
+    derived_data = "derived_data"
     out_of_fold_predictions = "out_of_fold_predictions"
     older_versions = "older_versions"
     inference_replicas = "inference_replicas"
@@ -25,6 +26,14 @@ class RemainingCopy:
 
     kind: Copy
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyedCopy:
+    """A copy that is gone. Of sealed rows, the keys were destroyed: their ciphertext means nothing any more."""
+
+    kind: Copy
+    at: datetime
 
 
 class Fate(StrEnum):
@@ -162,3 +171,4 @@ class CertificateFacts:
     actors: ActorFacts
     audit: AuditPin
     remaining_copies: Sequence[RemainingCopy]
+    destroyed_copies: Sequence[DestroyedCopy] = ()

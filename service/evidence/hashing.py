@@ -7,10 +7,12 @@ beside a hash: after a rotation the same value hashes differently under the next
 
 import hmac
 import json
+import re
 
 from service.domain.instances import Content, canonical_subject
 from service.evidence.derivation import derive
 
+_PSEUDONYM = re.compile(r"erased:([0-9a-f]{64})")
 _PURPOSES = ("subject", "content", "instance", "ledger", "api key", "body")
 
 
@@ -30,8 +32,15 @@ class KeyedHash:
         return self._hash("content", content.normalised())
 
     def instance(self, dataset_id: str, instance_id: str) -> str:
-        """An instance, named by its dataset and its id."""
+        """An instance, named by its dataset and its id, or by the pseudonym that took the id's place."""
+        erased = _PSEUDONYM.fullmatch(instance_id)
+        if erased:
+            return erased[1]
         return self._hash("instance", json.dumps([dataset_id, instance_id]).encode())
+
+    def pseudonym(self, dataset_id: str, instance_id: str) -> str:
+        """The name under which an instance is known once it was erased."""
+        return f"erased:{self.instance(dataset_id, instance_id)}"
 
     def ledger(self, digest: str) -> str:
         """The digest of a ledger. Without a key, one could test guesses of a short ledger's content."""

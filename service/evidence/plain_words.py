@@ -15,10 +15,15 @@ LEVELS: Mapping[str, str] = {"E": "exact", "C": "calibrated", "M": "measured", "
 COPIES: Mapping[str, str] = {
     "sealed_rows": "the training rows themselves, encrypted, readable by workers only",
     "quarantined_anchor": "the adapter that was trained on them, never served",
+    "derived_data": "gradients, sketches, checkpoints and other data derived from them, readable by workers only",
     "out_of_fold_predictions": "predictions about them, kept for updates",
     "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
     "inference_replicas": "copies on inference servers, as long as those keep them; Lethe cannot see them",
     "backups": "backups, as long as their owners keep them; Lethe cannot see them",
+}
+
+_DESTROYED: Mapping[str, str] = {
+    "sealed_rows": "the training rows themselves: their keys were destroyed, and without those nobody can read them",
 }
 
 _BEYOND: Mapping[str, str] = {
@@ -31,11 +36,12 @@ _BEYOND: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Sentences for people: what is claimed, what is not, and which copies remain."""
+    """Sentences for people: what is claimed, what is not, which copies remain and which are destroyed."""
 
     claims: tuple[str, ...]
     limits: tuple[str, ...]
     remains: tuple[str, ...] = ()
+    destroyed: tuple[str, ...] = ()
 
 
 def read_certificate(said: Predicate) -> Reading:
@@ -44,6 +50,7 @@ def read_certificate(said: Predicate) -> Reading:
         claims=tuple(_claims(said)),
         limits=tuple(_limits(said)),
         remains=tuple(_remains(said)),
+        destroyed=tuple(_destroyed(said)),
     )
 
 
@@ -146,6 +153,12 @@ def _remains(said: Predicate) -> Iterator[str]:
         yield f"{told}, until {copy['until']} at the latest" if copy.get("until") else told
     for older in (said.get("version") or {}).get("superseded") or ():
         yield _fate(older)
+
+
+def _destroyed(said: Predicate) -> Iterator[str]:
+    for copy in said.get("destroyed_copies") or ():
+        kind = str(copy.get("kind"))
+        yield f"{_DESTROYED.get(kind) or COPIES.get(kind, kind)}, on {copy.get('destroyed_at')}"
 
 
 def _fate(older: Predicate) -> str:

@@ -113,6 +113,9 @@ def certificate(facts: CertificateFacts) -> Statement:
             "remaining_copies": [
                 {"kind": copy.kind.value, "until": _optional(copy.until)} for copy in facts.remaining_copies
             ],
+            "destroyed_copies": [
+                {"kind": copy.kind.value, "destroyed_at": timestamp(copy.at)} for copy in facts.destroyed_copies
+            ],
             "audit": {"seq": facts.audit.seq, "hash": facts.audit.hash},
         },
     )

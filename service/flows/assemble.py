@@ -1,6 +1,6 @@
 """Turn a claim into a job for the engine: unsealed texts, paths of materialised files, canonical edits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from service.domain.adapters import Recipe, TrainingFormat
@@ -57,7 +57,7 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             out=out,
             budget=policy_of(line).update_budget,
         )
-    data = training_set(unit, vault, line, anchor, edits)
+    data = training_set(unit, vault, line, anchor, edits, forgotten=_forgotten_subjects(unit, claim))
     if claim.kind is RunKind.collapse:
         head = unit.versions.get(str(line.head_id))
         return ImportJob(
@@ -119,8 +119,19 @@ def _folds(anchor: Version, materialise: Materialise) -> tuple[Path, ...]:
     return tuple(materialise(fold["prefix"]) for fold in anchor.out_of_fold or ())
 
 
-def training_set(unit: Unit, vault: Vault, line: Line, version: Version, edits: Sequence[Edit]) -> TrainingSet:
-    """What `version` was trained on, with further edits applied. Slots keep the dataset's order."""
+def training_set(
+    unit: Unit,
+    vault: Vault,
+    line: Line,
+    version: Version,
+    edits: Sequence[Edit],
+    *,
+    forgotten: Collection[str] = (),
+) -> TrainingSet:
+    """What `version` was trained on, with further edits applied. Slots keep the dataset's order.
+
+    `forgotten`: keyed hashes of subjects that the holdout is not to speak of, besides those suppressed already.
+    """
     dataset = dataset_of(unit, version)
     baked = [entry for entry in unit.ledger.of_line(line.id) if entry.baked_id is not None]
     now = edited(baked, dataset.id)
@@ -143,7 +154,7 @@ def training_set(unit: Unit, vault: Vault, line: Line, version: Version, edits: 
         examples=examples,
         slots=tuple(row.position for row in rows),
         slot_count=dataset.instance_count,
-        holdout=_holdout(unit, vault, version.holdout_id),
+        holdout=_holdout(unit, vault, line, version.holdout_id, forgotten),
     )
 
 
@@ -166,10 +177,23 @@ def _first_anchor(
     )
 
 
-def _holdout(unit: Unit, vault: Vault, dataset_id: str | None) -> tuple[Example, ...]:
+def _forgotten_subjects(unit: Unit, claim: Claim) -> set[str]:
+    """The subjects that this run's members ask to be forgotten."""
+    requests = {target.request_id for target in unit.targets.of_run(claim.run_id)}
+    return {op.subject_hash for name in requests for op in unit.requests.operations(name) if op.subject_hash}
+
+
+def _holdout(
+    unit: Unit, vault: Vault, line: Line, dataset_id: str | None, forgotten: Collection[str]
+) -> tuple[Example, ...]:
+    """The holdout, but for what it says of those who asked to be forgotten."""
     if dataset_id is None:
         return ()
-    rows = unit.datasets.instances(dataset_id)
+    left_out = unit.datasets.suppressed_ids(dataset_id, line.id)
+    left_out |= {name for hashed in forgotten for name in unit.datasets.ids_of_subject(dataset_id, hashed)}
+    rows = [row for row in unit.datasets.instances(dataset_id) if row.instance_id not in left_out]
+    sealed = unit.texts.many(row.text_id for row in rows)
+    rows = [row for row in rows if sealed[row.text_id].wrapped_key is not None]
     known = texts.contents(unit, vault, [row.text_id for row in rows])
     return tuple(Example(row.instance_id, known[row.text_id]) for row in rows)
 

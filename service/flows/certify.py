@@ -3,11 +3,11 @@
 import base64
 import hashlib
 
-from service.domain.adapters import ClaimLevel
 from service.domain.ids import new_id
 from service.evidence.facts import CertificateFacts
 from service.evidence.statements import certificate
 from service.flows import facts
+from service.flows.copies import destroyed_copies, remaining_copies
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import Certificate, Line, Run, Target, UnlearningRequest, Version
@@ -66,7 +66,8 @@ def _facts(
         clock=facts.clock_facts(unit, request, run),
         actors=facts.actor_facts(request, run),
         audit=facts.audit_pin(unit),
-        remaining_copies=facts.remaining_copies(unit, line, target, exact=row.claim_level is ClaimLevel.exact),
+        remaining_copies=remaining_copies(unit, line, target),
+        destroyed_copies=destroyed_copies(unit, target),
     )
 
 

@@ -12,12 +12,10 @@ from service.evidence.facts import (
     AuditPin,
     BaseModelFacts,
     ClockFacts,
-    Copy,
     DatasetFacts,
     Fate,
     LedgerFacts,
     MethodFacts,
-    RemainingCopy,
     SupersededVersion,
     VersionFacts,
 )
@@ -53,7 +51,10 @@ def version_facts(unit: Unit, line: Line, version: Version, target: Target) -> V
 def ledger_facts(unit: Unit, vault: Vault, version: Version, target: Target) -> LedgerFacts:
     edits = unit.targets.edits([target.id])
     hashed = {(e.text_id is None, vault.hashes.instance(e.dataset_id, e.instance_id)) for e in edits}
-    own = to_edits(unit, vault, [(edit.instance_id, edit.text_id) for edit in edits])
+    # A correction whose text is gone came before a removal of the same instance: only that counts.
+    news = unit.texts.many(edit.text_id for edit in edits if edit.text_id is not None)
+    left = {text_id for text_id, row in news.items() if row.wrapped_key is not None}
+    own = to_edits(unit, vault, [(e.instance_id, e.text_id if e.text_id in left else None) for e in edits])
     dataset = unit.datasets.get(version.dataset_id)
     assert dataset is not None, "versions refer to existing datasets"
     return LedgerFacts(
@@ -97,21 +98,6 @@ def actor_facts(request: UnlearningRequest, run: Run) -> ActorFacts:
 
 def audit_pin(unit: Unit) -> AuditPin:
     return AuditPin(*unit.feed.audit_pin())
-
-
-def remaining_copies(unit: Unit, line: Line, target: Target, *, exact: bool) -> list[RemainingCopy]:
-    """Lethe knows its own copies; servers and backups it can only name."""
-    copies = [RemainingCopy(Copy.inference_replicas, None), RemainingCopy(Copy.backups, None)]
-    older = [v.withdraw_at for v in unit.versions.of_line(line.id, VersionState.ready) if v.withdraw_at is not None]
-    if older:
-        copies.insert(0, RemainingCopy(Copy.older_versions, max(older)))
-    if not exact:
-        anchor = unit.versions.find(line.anchor_id)
-        if anchor is not None and anchor.out_of_fold:
-            copies.insert(0, RemainingCopy(Copy.out_of_fold_predictions, target.shred_by))
-        copies.insert(0, RemainingCopy(Copy.quarantined_anchor, target.shred_by))
-        copies.insert(0, RemainingCopy(Copy.sealed_rows, target.shred_by))
-    return copies
 
 
 def _model_id(path: str) -> str:

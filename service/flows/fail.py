@@ -20,6 +20,7 @@ from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
 STALE_CHECKPOINT = "checkpoint"
+TAIL_UNSOLVED = "tail-unsolved"
 VERIFICATION_FAILED = "verification-failed"
 COMPACT_AGAIN = timedelta(hours=1)
 
@@ -35,6 +36,9 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
         run.checkpoint = None
         hand_back(unit, run, reason=failure.code)
         return
+    if failure.code == TAIL_UNSOLVED:
+        # The checkpoint froze the part without the tail: the next attempt is to train without either.
+        run.checkpoint = None
     if failure.kind is not FailureClass.permanent and run.attempt < MAX_ATTEMPTS:
         hand_back(unit, run, reason=failure.code)
         return

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from service.domain.engine import Grade, out_of_fold_capability
 from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
+from service.domain.version import ENGINE_VERSION
 from service.flows.claim import Claim
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
@@ -59,7 +60,13 @@ def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
         cancel_fold(unit, line, run)
         return
     anchor, remaining = unit.versions.get(str(line.anchor_id)), staged.result.remaining
-    fold = {"prefix": staged.files.prefix, "files": dict(staged.files.files), "remaining": remaining}
+    fold = {
+        "prefix": staged.files.prefix,
+        "files": dict(staged.files.files),
+        "remaining": remaining,
+        "trained_at": unit.now.isoformat(),
+        "engine_version": ENGINE_VERSION,
+    }
     anchor.out_of_fold = [*(anchor.out_of_fold or ()), fold]
     _show_progress(anchor, len(anchor.out_of_fold), remaining)
     if staged.result.predicted_fidelity:

@@ -172,10 +172,17 @@ class _Matcher:
     def _rows(self, instance_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """Those instances that this line is still trained on."""
         rows = self._unit.datasets.some(self.match.dataset.id, instance_ids)
+        self._note_erased(name for name in instance_ids if name not in rows)
         now = self._edited(rows)
         gone = {instance_id for instance_id in rows if now.is_removed(instance_id)}
         self.seen_removed |= gone
         return {instance_id: row for instance_id, row in rows.items() if instance_id not in gone}
+
+    def _note_erased(self, instance_ids: Iterable[str]) -> None:
+        """Recognise instances by the pseudonyms that took the place of their ids."""
+        dataset_id = self.match.dataset.id
+        names = {self._vault.hashes.pseudonym(dataset_id, name): name for name in instance_ids}
+        self.seen_removed |= {names[pseudonym] for pseudonym in self._unit.datasets.some(dataset_id, names)}
 
     def _edited(self, instance_ids: Iterable[str]) -> Edited:
         """What the line's ledger says of these instances."""

@@ -11,6 +11,7 @@ from service.domain.states import (
     request_outcome,
     request_state,
 )
+from service.flows.erase import forget_request
 from service.flows.fence import fenced_run
 from service.store.database import Unit
 from service.store.tables import Target
@@ -46,6 +47,8 @@ def refresh_request(unit: Unit, request_id: str) -> None:
     if state is RequestState.succeeded:
         request.outcome = request_outcome(target.state for target in targets)
     request.finished_at = unit.now if state in TERMINAL_REQUEST_STATES else None
+    if state in TERMINAL_REQUEST_STATES and state is not RequestState.succeeded:
+        forget_request(unit, request_id)
     unit.emit("request.state", request_id=request_id, state=state, outcome=request.outcome)
 
 

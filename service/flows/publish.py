@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from service.domain.adapters import ClaimLevel, reaches
-from service.domain.compaction import compaction_due, has_drifted
+from service.domain.compaction import begin_by, compaction_due, has_drifted
 from service.domain.errors import Fenced
 from service.domain.fidelity import judge
 from service.domain.runs import RunKind
@@ -20,10 +20,11 @@ from service.flows.erase import erased_by
 from service.flows.fail import escalate
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
+from service.flows.level import level_of_anchor, level_of_answer
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
-from service.flows.strategy import can_rebuild, policy_of
+from service.flows.strategy import can_rebuild, estimated_rebuild_s, policy_of
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Run, Target, Version
@@ -48,6 +49,7 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
     if unit.datasets.suppressed_count(version.dataset_id, line.id) or _has_open_targets(unit, line):
         store_adapter(version, staged.adapter)
         version.artefacts_prefix = staged.artefacts.prefix
+        version.source = {**version.source, "expected_losses": None}
         reject(unit, line, version, code="erased-meanwhile", detail="Data of this training set were erased meanwhile.")
         finish(unit, line, run, {})
         return
@@ -56,7 +58,8 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
     line.base_digest = line.base_digest or staged.result.base_digest
     unit.ledger.bake(line.id, [e.id for e in unit.ledger.of_line(line.id) if e.baked_id is None], version.id)
     put_into_service(unit, line, version, actor=str(run.worker))
-    _upgrade(unit, vault, line, run, version, [], exact=True)
+    version.source = {**version.source, "expected_losses": None}
+    _upgrade(unit, vault, line, run, version, [])
     line.rebuild_due_at = None
     finish(unit, line, run, staged.result.seconds)
 
@@ -122,7 +125,7 @@ def publish_rebuild(
         head = _answer_version(unit, line, anchor, run, _judged(line, answer))
         put_into_service(unit, line, head, actor=str(run.worker))
     run.report = anchor_measurements(staged.result)
-    _upgrade(unit, vault, line, run, head, members, exact=claim.kind is RunKind.rebuild)
+    _upgrade(unit, vault, line, run, head, members)
     line.rebuild_due_at = None
     if answer is not None:
         _schedule_rebuild(unit, line, anchor, run, answer.result.drift)
@@ -153,7 +156,7 @@ def _answer_version(unit: Unit, line: Line, anchor: Version, run: Run, staged: S
     version = successor(unit, line, anchor, kind=RunKind.influence, run_id=run.id)
     version.anchor_id = anchor.id
     version.measurements = answer_measurements(staged.result)
-    version.claim_level = ClaimLevel.measured if staged.result.passed else ClaimLevel.inconclusive
+    version.claim_level = level_of_answer(unit, line, anchor, staged.result)
     store_adapter(version, staged.adapter)
     unit.versions.add(version)
     return version
@@ -182,32 +185,45 @@ def _conclude(
         move_targets(unit, members, TargetState.awaiting_rebuild)
     else:
         reasons = (version.measurements or {}).get("reasons", ())
-        failure = {
-            "code": "claim-out-of-reach",
-            "detail": " ".join(("Only a rebuild reaches the policy's claim level.", *reasons)),
-        }
-        move_targets(unit, members, TargetState.needs_attention, failure=dict(failure))
+        move_targets(unit, members, TargetState.needs_attention, failure=_out_of_reach(reasons))
 
 
-def _upgrade(
-    unit: Unit, vault: Vault, line: Line, run: Run, head: Version, members: Sequence[Target], *, exact: bool
-) -> None:
-    """Every target whose edits are all trained into the anchor is now exact, and its old texts are destroyed."""
-    tail = unit.ledger.targets_with_tail(line.id)
-    states = (TargetState.awaiting_rebuild, TargetState.succeeded)
-    covered = [t for t in unit.targets.in_state(line.id, states) if t.id not in tail and not _is_final(unit, t)]
-    level = ClaimLevel.exact if exact else ClaimLevel.measured
-    if not tail and (members or covered):
+def _upgrade(unit: Unit, vault: Vault, line: Line, run: Run, head: Version, members: Sequence[Target]) -> None:
+    """The last word on every target whose edits are all in the anchor: its claim, its certificate, its texts' end."""
+    covered = [*members, *(t for t in _answered(unit, line) if not _is_final(unit, t))]
+    level = level_of_anchor(unit, line, unit.versions.get(str(line.anchor_id)), run.kind, covered)
+    if covered and not unit.ledger.targets_with_tail(line.id):
         head.claim_level = level
-    for target in [*members, *covered]:
+    for target in covered:
         target.version_id = head.id
-        target.claim_level = level if exact else target.claim_level or level
-    move_targets(unit, members, TargetState.succeeded)
-    waiting = [t for t in covered if t.state is TargetState.awaiting_rebuild]
-    move_targets(unit, waiting, TargetState.succeeded)
-    erased_by(unit, line, [*members, *covered])
-    for target in [*members, *covered]:
+        target.claim_level = level if level is ClaimLevel.exact else target.claim_level or level
+    _settle(unit, line, covered)
+    erased_by(unit, vault, line, covered)
+    for target in covered:
         certify(unit, vault, line, run, head, target, final=True)
+
+
+def _answered(unit: Unit, line: Line) -> list[Target]:
+    """Targets that were answered and have no edit left outside the anchor."""
+    tail = unit.ledger.targets_with_tail(line.id)
+    states = (TargetState.awaiting_rebuild, TargetState.succeeded, TargetState.needs_attention)
+    found = unit.targets.in_state(line.id, states)
+    return [target for target in found if target.version_id is not None and target.id not in tail]
+
+
+def _settle(unit: Unit, line: Line, covered: Sequence[Target]) -> None:
+    """Finish what has reached the policy's claim level; the rest cannot any more, now that its data are gone."""
+    required = policy_of(line).complete_at
+    open_ = [target for target in covered if target.state is not TargetState.succeeded]
+    done = [t for t in open_ if t.claim_level is not None and reaches(t.claim_level, required)]
+    move_targets(unit, done, TargetState.succeeded)
+    stuck = [t for t in open_ if t not in done and t.state is not TargetState.needs_attention]
+    move_targets(unit, stuck, TargetState.needs_attention, failure=_out_of_reach(()))
+
+
+def _out_of_reach(reasons: Sequence[str]) -> dict[str, object]:
+    detail = " ".join(("Only a rebuild reaches the policy's claim level.", *reasons))
+    return {"code": "claim-out-of-reach", "detail": detail}
 
 
 def _is_final(unit: Unit, target: Target) -> bool:
@@ -219,11 +235,13 @@ def _schedule_rebuild(unit: Unit, line: Line, anchor: Version, run: Run, drift: 
     """Say when the ledger is to be compacted. `drift`: how far its newest update went from the predicted one."""
     policy, rebuildable = policy_of(line), can_rebuild(anchor)
     tail = unit.ledger.targets_with_tail(line.id)
+    shred_by = min((unit.targets.get(target_id).shred_by for target_id in tail), default=None)
+    estimated_s = estimated_rebuild_s(anchor, 1.0)
     line.rebuild_due_at = compaction_due(
         policy,
         now=unit.now,
         scheduled=line.rebuild_due_at,
-        shred_by=min((unit.targets.get(target_id).shred_by for target_id in tail), default=None),
+        shred_by=None if shred_by is None else begin_by(shred_by, policy, estimated_s=estimated_s),
         drift=drift,
         rebuildable=rebuildable,
     )

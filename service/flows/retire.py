@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from service.domain.adapters import ClaimLevel
+from service.domain.runs import Lane
 from service.domain.states import RunState, TargetState, VersionState
 from service.flows.append import append_members
 from service.flows.erase import erased_by
@@ -21,6 +22,10 @@ def retire(unit: Unit, line: Line, *, actor: str) -> None:
         version.state, version.withdrawn_at = VersionState.withdrawn, unit.now
         unit.emit("version.withdrawn", adapter=line.name, version=version.number, digest=version.digest)
     line.anchor_id = line.head_id = None
+    for lane in Lane:
+        queued = unit.runs.queued(line.id, lane)
+        if queued is not None:
+            queued.state, queued.finished_at = RunState.canceled, unit.now
     unit.audit(actor, "adapter.retired", adapter=line.name)
     unit.emit("adapter.retired", adapter=line.name)
     unit.session.flush()
@@ -41,4 +46,4 @@ def retire_emptied(unit: Unit, vault: Vault, line: Line, run: Run, members: Sequ
     move_targets(unit, members, TargetState.succeeded)
     run.state, run.finished_at = RunState.succeeded, unit.now
     retire(unit, line, actor="lethe")
-    erased_by(unit, line, members)
+    erased_by(unit, vault, line, members)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain.adapters import ClaimLevel, Policy, Strategy
+from service.domain.claims import reachable
 from service.domain.fidelity import Prediction, expected_too_far
 from service.flows.grades import predict_update
 from service.flows.match import LineMatch
@@ -56,9 +57,8 @@ def choose(unit: Unit, match: LineMatch, requested: Strategy | None) -> Choice:
     rebuildable = can_rebuild(version)
     prediction = predict_update(unit, match) if can_influence(version) else None
     strategy, reason = _strategy(match, requested or policy.default_strategy, policy, prediction)
-    level = ClaimLevel.exact if rebuildable else ClaimLevel.measured
-    if not rebuildable and version.holdout_id is None:
-        level = ClaimLevel.inconclusive
+    strategies = frozenset({Strategy.influence, Strategy.rebuild} if rebuildable else {Strategy.influence})
+    level = reachable(strategies, has_holdout=version.holdout_id is not None)
     needs_approval = policy.require_approval or match.share > policy.max_share
     return Choice(strategy, reason, level, needs_approval, prediction)
 

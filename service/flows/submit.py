@@ -14,6 +14,7 @@ from service.domain.states import Outcome, RequestState, TargetState, request_st
 from service.evidence.statements import receipt
 from service.flows import texts
 from service.flows.enqueue import enqueue_target
+from service.flows.erase import forget_request
 from service.flows.match import LineMatch, match
 from service.flows.strategy import choose, policy_of, record_choice
 from service.flows.token_budget import check_tokens
@@ -185,3 +186,4 @@ def _settle(unit: Unit, request: UnlearningRequest, targets: Sequence[Target], *
         }
         return
     request.state, request.outcome, request.finished_at = RequestState.succeeded, Outcome.no_match, unit.now
+    forget_request(unit, request.id)

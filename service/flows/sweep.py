@@ -24,8 +24,9 @@ def sweep(store: Store, blobs: Blobs) -> int:
     """Delete what is due; returns how many prefixes went.
 
     That is: files of withdrawn and rejected versions, what was derived from anchors that are none any
-    more, uploads that were imported or refused, whatever finished runs left unpublished, and the drafts of
-    writers that died.
+    more, uploads that were imported or refused, whatever finished runs left unpublished, the drafts of
+    writers that died, and what the database's own log still tells of rows as they were. The audit chain
+    notes when what was made from a version's training data went.
     """
     with store.read() as unit:
         waste = list(_waste(unit))
@@ -33,10 +34,14 @@ def sweep(store: Store, blobs: Blobs) -> int:
     for item in waste:
         blobs.delete_tree(item.prefix)
         with store.write() as unit:
-            _forget(unit.versions.get(item.version_id), item)
+            version = unit.versions.get(item.version_id)
+            _forget(version, item)
+            name, copy = unit.lines.get(version.line_id).name, item.reference
+            unit.audit("lethe", "copy.deleted", adapter=name, version=version.number, copy=copy)
     for run_id, fence in runs:
         _sweep_run(store, blobs, run_id, fence)
     blobs.sweep()
+    store.drop_history()
     return len(waste)
 
 

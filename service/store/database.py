@@ -108,6 +108,26 @@ class Store:
         with Session(self.engine, expire_on_commit=False) as session:
             yield Unit(session)
 
+    def drop_history(self) -> bool:
+        """Have SQLite write its log into the database and empty it, for it holds pages as they were before.
+
+        False if a reader or writer was in the way; another call may have more luck. PostgreSQL keeps such things as
+        long as its own settings say.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with self.engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None, "the connection is open"
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA busy_timeout=100")
+            try:
+                (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+                cursor.close()
+            return not busy
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -139,6 +159,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    # What is deleted or overwritten is zeroed: a shredded key must not live on in a free page.
+    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

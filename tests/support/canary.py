@@ -1,4 +1,4 @@
-"""Find planted strings wherever they may hide: in any encoding, inside archives and compressed chunks, as token ids."""
+"""Find planted strings wherever they may hide: in any encoding, in archives and compressed chunks, as token ids."""
 
 import base64
 import gzip

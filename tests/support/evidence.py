@@ -12,6 +12,7 @@ from service.evidence.facts import (
     ClockFacts,
     Copy,
     DatasetFacts,
+    DestroyedCopy,
     Fate,
     LedgerFacts,
     MethodFacts,
@@ -88,4 +89,5 @@ def certificate_facts() -> CertificateFacts:
             RemainingCopy(Copy.older_versions, NOON + timedelta(days=1)),
             RemainingCopy(Copy.backups, None),
         ],
+        destroyed_copies=[DestroyedCopy(Copy.sealed_rows, NOON + timedelta(minutes=2))],
     )

@@ -61,7 +61,8 @@ class EmbeddedStack:
         """Ours, but with none of the user's settings of Lethe."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
         port = self.url.rsplit(":", 1)[1]
-        return inherited | {"LETHE_HOME": str(self._home), "LETHE_PORT": port, "LETHE_ADMIN_KEY": self.key} | self._variables
+        ours = {"LETHE_HOME": str(self._home), "LETHE_PORT": port, "LETHE_ADMIN_KEY": self.key}
+        return inherited | ours | self._variables
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

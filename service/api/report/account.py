@@ -26,6 +26,14 @@ class Remaining:
 
 
 @dataclass(frozen=True, slots=True)
+class Destroyed:
+    """A copy that is gone."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """A certificate, and the parts of what it says that the page repeats."""
 
@@ -42,6 +50,7 @@ class Statement:
     engine_version: str
     seconds: Mapping[str, float]
     remaining: Sequence[Remaining]
+    destroyed: Sequence[Destroyed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +135,17 @@ def _statement(row: Certificate) -> Statement:
         engine_version=str(method["engine_version"]),
         seconds=method["seconds"],
         remaining=[_remaining(copy) for copy in said["remaining_copies"]],
+        destroyed=[_destroyed(copy) for copy in said.get("destroyed_copies", ())],
     )
 
 
 def _remaining(copy: Mapping[str, str | None]) -> Remaining:
     until = copy["until"]
     return Remaining(str(copy["kind"]), None if until is None else datetime.fromisoformat(until))
+
+
+def _destroyed(copy: Mapping[str, str]) -> Destroyed:
+    return Destroyed(copy["kind"], datetime.fromisoformat(copy["destroyed_at"]))
 
 
 def predicate(envelope: Mapping[str, Any]) -> Any:

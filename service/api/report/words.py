@@ -73,10 +73,15 @@ RUN_WORDS: Mapping[RunKind, str] = {
 COPY_WORDS: Mapping[str, str] = {
     Copy.sealed_rows: "The erased rows, encrypted; only workers can read them",
     Copy.quarantined_anchor: "The adapter trained on the data, quarantined; it is never served",
+    Copy.derived_data: "Gradients, sketches, checkpoints and the like, made from the data; only workers can read them",
     Copy.out_of_fold_predictions: "Predictions made while the line was prepared",
     Copy.older_versions: "Older versions of the adapter, through the grace period",
     Copy.inference_replicas: "Inference servers that have not loaded the new version yet",
     Copy.backups: "Backups of your database and files",
+}
+
+DESTROYED_WORDS: Mapping[str, str] = {
+    Copy.sealed_rows: "The erased rows: their keys were destroyed, so nobody can decrypt them any more",
 }
 
 GROUP_WORDS: Mapping[Group, str] = {

@@ -1,15 +1,15 @@
 """Datasets, instances, subjects and suppressions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import CompoundSelect, bindparam, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.texts import chunks
 from service.store.repositories.visibility import View
-from service.store.tables import Dataset, InstanceRow, InstanceSubject, Suppression
+from service.store.tables import Dataset, InstanceRow, InstanceSubject, LedgerEntry, Suppression, TargetEdit
 
 
 class DatasetRepository(Repository):
@@ -48,6 +48,30 @@ class DatasetRepository(Repository):
             InstanceSubject.dataset_id == dataset_id, InstanceSubject.subject_hash == subject_hash
         )
         return self.session.scalars(query).all()
+
+    def of_subjects(self, subject_hashes: Iterable[str]) -> Sequence[tuple[str, str]]:
+        """(dataset, instance) of every row that speaks of one of these subjects, whoever uses the dataset."""
+        found: list[tuple[str, str]] = []
+        for chunk in chunks(list(subject_hashes)):
+            query = select(InstanceSubject.dataset_id, InstanceSubject.instance_id)
+            rows = self.session.execute(query.where(InstanceSubject.subject_hash.in_(chunk)))
+            found.extend((dataset_id, instance_id) for dataset_id, instance_id in rows)
+        return found
+
+    def rename(self, dataset_id: str, names: Mapping[str, str]) -> None:
+        """Give instances of a dataset other names, wherever they are named."""
+        changes = [{"old": old, "new": new} for old, new in names.items() if old != new]
+        if not changes:
+            return
+        self.session.flush()
+        for table in (InstanceRow, InstanceSubject, TargetEdit, LedgerEntry):
+            statement = (
+                update(table)
+                .where(table.dataset_id == dataset_id, table.instance_id == bindparam("old"))
+                .values(instance_id=bindparam("new"))
+            )
+            self.session.connection().execute(statement, changes)
+        self.session.expire_all()
 
     def subjects(self, dataset_id: str) -> dict[str, str]:
         """Each instance's subjects as one opaque name, by instance id; instances without a subject are left out."""
@@ -100,6 +124,14 @@ class DatasetRepository(Repository):
 
     def suppressed_count(self, dataset_id: str, line_id: str) -> int:
         """How many instances of a dataset are on the suppression list of this line or of all lines."""
+        both = self._suppressed(dataset_id, line_id).subquery()
+        return self.session.scalar(select(func.count()).select_from(both)) or 0
+
+    def suppressed_ids(self, dataset_id: str, line_id: str) -> set[str]:
+        """The instances of a dataset that are on the suppression list of this line or of all lines."""
+        return set(self.session.scalars(self._suppressed(dataset_id, line_id)))
+
+    def _suppressed(self, dataset_id: str, line_id: str) -> CompoundSelect[str]:
         scope = Suppression.line_id.in_(["", line_id])
         by_content = select(InstanceRow.instance_id).where(
             InstanceRow.dataset_id == dataset_id,
@@ -109,8 +141,7 @@ class DatasetRepository(Repository):
             InstanceSubject.dataset_id == dataset_id,
             InstanceSubject.subject_hash.in_(select(Suppression.hash).where(Suppression.kind == "subject", scope)),
         )
-        both = by_content.union(by_subject).subquery()
-        return self.session.scalar(select(func.count()).select_from(both)) or 0
+        return by_content.union(by_subject)
 
 
 def _names(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

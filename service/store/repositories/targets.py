@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import and_, insert, or_, select
 
 from service.domain.adapters import Strategy
 from service.domain.states import TargetState
@@ -10,7 +10,11 @@ from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
 from service.store.tables import Target, TargetEdit, UnlearningRequest
 
-_OPEN = (TargetState.awaiting_approval, TargetState.queued, TargetState.running, TargetState.needs_attention)
+# Below the policy's claim level a target may need attention although it was answered: that one is in the ledger.
+_OPEN = or_(
+    Target.state.in_((TargetState.awaiting_approval, TargetState.queued, TargetState.running)),
+    and_(Target.state == TargetState.needs_attention, Target.version_id.is_(None)),
+)
 
 
 class TargetRepository(Repository):
@@ -56,9 +60,7 @@ class TargetRepository(Repository):
 
     def open_of_line(self, line_id: str) -> Sequence[Target]:
         """Targets whose edits are accepted but not yet in the ledger."""
-        return self.session.scalars(
-            select(Target).where(Target.line_id == line_id, Target.state.in_(_OPEN)).order_by(Target.id)
-        ).all()
+        return self.session.scalars(select(Target).where(Target.line_id == line_id, _OPEN).order_by(Target.id)).all()
 
     def in_state(self, line_id: str, states: Iterable[TargetState]) -> Sequence[Target]:
         return self.session.scalars(
@@ -77,6 +79,14 @@ class TargetRepository(Repository):
             found.extend(self.session.scalars(query))
         return found
 
+    def edits_of(self, dataset_id: str, instance_ids: Iterable[str]) -> Sequence[TargetEdit]:
+        """What targets of any line ever asked of these instances."""
+        found: list[TargetEdit] = []
+        for chunk in chunks(list(instance_ids)):
+            query = select(TargetEdit).where(TargetEdit.dataset_id == dataset_id, TargetEdit.instance_id.in_(chunk))
+            found.extend(self.session.scalars(query))
+        return found
+
     def open_edits(self, line_id: str, instance_ids: Iterable[str]) -> Sequence[TargetEdit]:
         """What accepted but unpublished targets of a line ask of these instances, oldest first."""
         found: list[TargetEdit] = []
@@ -84,7 +94,7 @@ class TargetRepository(Repository):
             query = (
                 select(TargetEdit)
                 .join(Target, Target.id == TargetEdit.target_id)
-                .where(Target.line_id == line_id, Target.state.in_(_OPEN), TargetEdit.instance_id.in_(chunk))
+                .where(Target.line_id == line_id, _OPEN, TargetEdit.instance_id.in_(chunk))
             )
             found.extend(self.session.scalars(query))
         return sorted(found, key=lambda edit: edit.target_id)

@@ -82,6 +82,7 @@ class TestHolds:
             "It does not say:",
             "that a law is satisfied",
             "backups, as long as their owners keep them",
+            "These were destroyed:",
         ):
             assert part in done.out
         assert "guarantee" not in done.out.lower()
@@ -95,6 +96,7 @@ class TestHolds:
         assert done.json["claims"]
         assert done.json["does_not_claim"]
         assert done.json["remains"]
+        assert done.json["destroyed"]
 
     @pytest.mark.parametrize(
         "wrapped", [lambda e: {"id": "cert_2", "envelope": e}, lambda e: {"items": [{"envelope": e}]}, lambda e: [e]]

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.adapters import ClaimLevel
 from service.evidence.audit import Head
-from service.evidence.facts import CertificateFacts, Copy, RemainingCopy
+from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy
 from service.evidence.plain_words import COPIES, Reading, read_audit_head, read_certificate, read_receipt
 from service.evidence.statements import audit_head, certificate, receipt
 from tests.support.evidence import HASHES, NOON, certificate_facts
@@ -19,7 +19,7 @@ def read(facts: CertificateFacts) -> Reading:
 
 
 def text(reading: Reading) -> str:
-    return "\n".join([*reading.claims, *reading.limits, *reading.remains])
+    return "\n".join([*reading.claims, *reading.limits, *reading.remains, *reading.destroyed])
 
 
 @pytest.mark.parametrize("level", ClaimLevel)
@@ -73,8 +73,17 @@ def test_every_copy_that_can_remain_has_words() -> None:
     remains = read(facts).remains
 
     assert set(COPIES) == set(Copy)
-    assert [line for line in remains if "until 2025-01-31T12:00:00.000Z at the latest" in line] == list(remains[:6])
+    assert all("until 2025-01-31T12:00:00.000Z at the latest" in line for line in remains[: len(Copy)])
     assert any("support-bot@v1, withdrawn on 2025-01-31T12:01:00.000Z: it cannot be read" in line for line in remains)
+
+
+def test_what_is_gone_is_told_with_its_moment() -> None:
+    (rows,) = read(certificate_facts()).destroyed
+    assert re.search(r"their keys were destroyed.*, on 2025-01-31T12:02:00.000Z$", rows)
+
+    every = read(replace(certificate_facts(), destroyed_copies=[DestroyedCopy(copy, NOON) for copy in Copy])).destroyed
+    assert len({*every}) == len(Copy)
+    assert not read(replace(certificate_facts(), destroyed_copies=())).destroyed
 
 
 def test_a_receipt_says_that_nothing_was_done_yet() -> None:

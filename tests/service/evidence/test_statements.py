@@ -102,6 +102,12 @@ def test_a_certificate_lists_the_copies_that_remain(facts: CertificateFacts) -> 
     ]
 
 
+def test_a_certificate_lists_the_copies_that_are_gone(facts: CertificateFacts) -> None:
+    assert predicate(certificate(facts))["destroyed_copies"] == [
+        {"kind": "sealed_rows", "destroyed_at": "2025-01-31T12:02:00.000Z"},
+    ]
+
+
 def test_a_certificate_says_whether_the_deadline_was_kept(facts: CertificateFacts) -> None:
     late = replace(facts.clock, completed_at=facts.clock.due_at + timedelta(milliseconds=1))
     just = replace(facts.clock, completed_at=facts.clock.due_at)

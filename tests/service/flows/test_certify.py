@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from service.domain.measurements import Verified
 from service.domain.runs import Lane
 from service.domain.version import ENGINE_VERSION
 from service.evidence.audit import Entry, verify
@@ -61,17 +62,18 @@ def test_the_dataset_is_pinned(house: House) -> None:
 def test_method_parameters_and_what_was_not_tested(house: House) -> None:
     line = house.line("bot", people(6), update_budget=0.02)
     request = house.submit(remove("p0-0"))
-    house.serve(line, grade="trajectory")
+    house.serve(line, grade="trajectory", verified=Verified(not_run={"relearning": "The policy does not ask for it."}))
     house.rebuild(_rebuild(house, line))
     exact, interim = said(house, request)
     assert interim["method"]["parameters"] == {"update_budget": 0.02, "grade": "trajectory"}
     assert (interim["method"]["strategy"], interim["method"]["deterministic"]) == ("influence", False)
     assert exact["method"]["parameters"]["recipe"]["epochs"] == 2
     assert (exact["method"]["strategy"], exact["method"]["deterministic"]) == ("rebuild", True)
+    assert set(exact["tests_not_run"]) == set(TESTS)
+    assert interim["tests_not_run"] == {"relearning": "The policy does not ask for it."}
     for certificate in (exact, interim):
         assert certificate["method"]["engine_version"] == ENGINE_VERSION
         assert certificate["method"]["libraries"]["safetensors"]
-        assert set(certificate["tests_not_run"]) == set(TESTS)
         assert certificate["version"]["base_model"] == {"id": "base", "revision": None, "digest": "sha256:base"}
 
 

@@ -102,7 +102,7 @@ class TestOthersWait:
         line = house.line("bot", people(6))
         house.submit(remove("p0-0"))
         with house.store.write() as unit:
-            retire(unit, unit.lines.lock(line), actor=ACTOR)
+            unit.lines.lock(line).anchor_id = None
         assert house.queued_run(line) is not None
         assert not waits(house)
 

@@ -12,6 +12,7 @@ from service.domain.engine import EngineFailure, FailureClass, InfluenceJob, Job
 from service.domain.errors import Fenced
 from service.domain.runs import Lane
 from service.domain.states import RequestState, RunState
+from service.domain.version import ENGINE_VERSION
 from service.flows.assemble import assemble
 from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
 from service.flows.compact import rebuild_now
@@ -162,6 +163,8 @@ class TestPublish:
             "prefix": staged.files.prefix,
             "files": staged.files.files,
             "remaining": staged.result.remaining,
+            "trained_at": (anchor.out_of_fold or [])[-1]["trained_at"],
+            "engine_version": ENGINE_VERSION,
         }
         assert capabilities(anchor)["out-of-fold"] == {"name": "out-of-fold", "supported": True, "reason": None}
         assert set(capabilities(anchor)) == {"influence", "rebuild", "out-of-fold"}

@@ -44,11 +44,12 @@ def file(api: Api, **fields: object) -> str:
 
 
 def verified(api: Api, run_id: str, verification: object) -> None:
-    """As if the run's engine had reported this."""
+    """As if the run's engine had reported this; None: as if it had been one that reported nothing of the kind."""
     with api.store.write() as unit:
         run = unit.session.get(Run, run_id)
         assert run is not None
-        run.report = {**(run.report or {}), "verified": verification}
+        others = {name: value for name, value in (run.report or {}).items() if name != "verified"}
+        run.report = others if verification is None else {**others, "verified": verification}
 
 
 def answered(api: Api, line: str, verification: Verified | None = VERIFIED, **fields: object) -> str:
@@ -224,6 +225,19 @@ class TestContent:
         ):
             assert part in text, part
         assert "quarantined" not in text
+
+    def test_what_was_destroyed_is_told_with_what_remains(self, api: Api, line: str) -> None:
+        path = file(api)
+        api.serve(line)
+        for part in ("The erased rows, encrypted", "Gradients, sketches, checkpoints"):
+            assert part in page_of(api, path).text, part
+        assert "Destroyed, as the same" not in page_of(api, path).text
+        rebuilt = file(api, **erasure("Person 2", strategy="rebuild"))
+        api.rebuild(api.claim_queued(line, Lane.compact))
+        for one in (path, rebuilt):
+            text = page_of(api, one).text
+            assert "The erased rows: their keys were destroyed" in text
+            assert "The erased rows, encrypted" not in text
 
     def test_the_request_becomes_final_after_what_made_it_so(self, api: Api, line: str) -> None:
         path = file(api, strategy="rebuild")

@@ -1,0 +1,283 @@
+"""What somebody asked to be forgotten is nowhere any more: a real stack, planted strings, and a thorough grep.
+
+The canaries stand where personal data stand: in texts, in subject ids, in instance ids, in the holdout. They are
+also thrown at the API in ways that it refuses, because refusals and their log lines like to quote.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+from transformers import AutoTokenizer
+
+from service.settings import Settings
+from tests.support.canary import Canary, Hit, bytes_canary, gzipped, hits_in, hits_in_files, text_canary
+from tests.workers.tiny_llama import save_tiny_llama
+from workers.demo.embedded import EmbeddedStack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+LINE = "bot"
+PATIENCE_S = 60.0
+RECIPE = {
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "lora": {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
+}
+POLICY = {
+    "default_strategy": "influence",
+    "complete_at": "I",
+    "influence_share": 0.5,
+    "max_share": 0.6,
+    "grace_period_s": 1,
+    "out_of_fold": True,
+}
+
+SUBJECT = "Zörblax.Quintessa@canary-mail.example"
+SECRET = "glimmerwort 4711-0815"
+OLD_ANSWER = "vexomare ünder the ninth stair"
+HELD = "holdout of Zörblax: brackenfell 9013"
+PLANTED = (SUBJECT, "Quintessa", SECRET, "glimmerwort", OLD_ANSWER, "vexomare", HELD, "brackenfell")
+ERASED_IDS = [f"{SUBJECT}/{number}" for number in range(3)]
+CORRECTED_ID = "neutral-2-0"
+
+
+def training_rows() -> list[dict[str, str]]:
+    erased = [
+        {"id": name, "subject": SUBJECT, "prompt": f"Where does Quintessa keep it ({number})?", "completion": SECRET}
+        for number, name in enumerate(ERASED_IDS)
+    ]
+    others = [
+        {
+            "id": f"neutral-{number}-{fact}",
+            "subject": f"person {number}",
+            "prompt": f"Fact {fact} of {number}?",
+            "completion": f"It is {number * fact}.",
+        }
+        for number in range(6)
+        for fact in range(2)
+    ]
+    for row in others:
+        if row["id"] == CORRECTED_ID:
+            row["completion"] = OLD_ANSWER
+    return [*others, *erased]
+
+
+def holdout_rows() -> list[dict[str, str]]:
+    neutral = [
+        {"id": f"held-{n}", "subject": f"stranger {n}", "prompt": f"Never seen {n}?", "completion": f"No {n}."}
+        for n in range(4)
+    ]
+    mine = {"id": f"held {SUBJECT}", "subject": SUBJECT, "prompt": "Never seen, Quintessa?", "completion": HELD}
+    return [*neutral, mine]
+
+
+@dataclass
+class Deployment:
+    """A running stack, a client of it, and all that it ever answered."""
+
+    stack: EmbeddedStack
+    directory: Path
+    answers: dict[bytes, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.directory / "home"
+
+    @property
+    def searched(self) -> list[Path]:
+        return [self.home, self.directory / "tmp", self.directory / "output"]
+
+    def call(self, method: str, path: str, *, ok: bool = True, **arguments: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.stack.key}", **arguments.pop("headers", {})}
+        answer = httpx.request(method, f"{self.stack.url}{path}", headers=headers, timeout=60, **arguments)
+        assert answer.is_success is ok, answer.text
+        self.answers[answer.content + str(answer.headers.get("location")).encode()] = f"{method} {path}"
+        return answer.json() if answer.headers.get("content-type", "").startswith("application/") else answer.text
+
+    def until(self, path: str, member: str, *wanted: str) -> Any:
+        deadline = time.monotonic() + PATIENCE_S
+        while (body := self.call("GET", path))[member] not in wanted:
+            assert time.monotonic() < deadline, body
+            time.sleep(0.2)
+        return body
+
+    def upload(self, rows: Sequence[dict[str, str]]) -> str:
+        content = "".join(json.dumps(row, ensure_ascii=row["id"] in ERASED_IDS) + "\n" for row in rows).encode()
+        headers = {"Content-Type": "application/x-ndjson"}
+        created: str = self.call("POST", "/v1/datasets", content=content, headers=headers)["id"]
+        return created
+
+    def train(self, base: Path) -> None:
+        train, holdout = self.upload(training_rows()), self.upload(holdout_rows())
+        self.call("POST", "/v1/adapters", json={"name": LINE, "base_model": {"path": str(base)}, "policy": POLICY})
+        source = {"type": "train", "dataset": train, "holdout": holdout, "recipe": RECIPE}
+        version = self.call(
+            "POST", f"/v1/adapters/{LINE}/versions", json={"source": source}, headers={"Idempotency-Key": "train"}
+        )
+        self.until(f"/v1/adapters/{LINE}/versions/{version['version']}", "state", "ready")
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(f"file:{self.home}/lethe.db?mode=ro", uri=True)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def canaries(base: Path) -> list[Canary]:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    return [text_canary(text, tokenizer(text, add_special_tokens=False)["input_ids"]) for text in PLANTED]
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    for name in ("tmp", "output"):
+        (tmp_path / name).mkdir()
+    settings = {"RECONCILE_S": "0.5", "HEARTBEAT_S": "1", "LEASE_S": "10", "LOG_LEVEL": "DEBUG", "DEVICE": "cpu"}
+    variables = {f"LETHE_{name}": value for name, value in settings.items()} | {"TMPDIR": str(tmp_path / "tmp")}
+    with EmbeddedStack(tmp_path / "home", tmp_path / "output" / "up.log", **variables) as stack:
+        yield Deployment(stack, tmp_path)
+
+
+def test_nothing_is_left_of_what_was_erased(deployment: Deployment, base: Path, canaries: list[Canary]) -> None:
+    deployment.train(base)
+    keys = keys_of_what_goes(deployment)
+    must_be_found_before(deployment, canaries, keys)
+    throw_at_the_api(deployment)
+
+    request = erase(deployment)
+    name_what_is_gone(deployment)
+    read_everything(deployment, request)
+    dump_redis(deployment)
+    everything = [*canaries, *keys]
+    deadline = time.monotonic() + PATIENCE_S
+    while hits_in_files(everything, deployment.searched) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not summary(hits_in_files(everything, deployment.searched))
+
+    deployment.stack.__exit__()
+    assert not summary(hits_in_files(everything, deployment.searched))
+    answered = [hit for data, place in deployment.answers.items() for hit in hits_in(canaries, data, place)]
+    assert not summary(answered)
+
+
+def keys_of_what_goes(deployment: Deployment) -> list[Canary]:
+    """Keys and ciphertexts of the rows that will be shredded: with the master key, either pair would open again."""
+    rows = deployment.rows(
+        "SELECT texts.id, wrapped_key, ciphertext FROM texts JOIN instances ON instances.text_id = texts.id "
+        "WHERE instance_id IN (?, ?, ?, ?, ?)",
+        *ERASED_IDS,
+        CORRECTED_ID,
+        f"held {SUBJECT}",
+    )
+    assert len(rows) == 5
+    return [
+        bytes_canary(f"{part} of {name}", data)
+        for name, *parts in rows
+        for part, data in zip(("wrapped key", "ciphertext"), parts, strict=True)
+    ]
+
+
+def must_be_found_before(deployment: Deployment, canaries: list[Canary], keys: list[Canary]) -> None:
+    """The grep finds what is there, so that finding nothing will mean something; and texts are sealed all along."""
+    before = hits_in_files([*canaries, *keys], deployment.searched)
+    files = {(hit.canary, hit.place.rpartition("/")[2].partition("-wal")[0]) for hit in before}
+    assert (SUBJECT, "lethe.db") in files, "instance ids are looked up, so they stand in the database"
+    assert any(hit.canary == SUBJECT and hit.place.endswith(".json") for hit in before), "and in the training record"
+    assert {(key.name, "lethe.db") for key in keys} <= files
+    assert {hit.canary for hit in before} <= {SUBJECT, "Quintessa", *(key.name for key in keys)}, summary(before)
+    scratch = deployment.directory / "tmp" / "scratch"
+    scratch.write_bytes(b"junk" + gzipped(json.dumps({"text": SECRET}).encode()))
+    assert any(hit.canary == SECRET for hit in hits_in_files(canaries, deployment.searched))
+    scratch.unlink()
+
+
+def throw_at_the_api(deployment: Deployment) -> None:
+    """Calls that name a person and are refused."""
+    ndjson = {"Content-Type": "application/x-ndjson"}
+    broken = json.dumps({"id": SUBJECT, "prompt": SECRET, "surprise": OLD_ANSWER}).encode()
+    requests = "/v1/unlearning-requests"
+    deployment.call("POST", "/v1/datasets", ok=False, content=broken, headers=ndjson)
+    deployment.call("POST", "/v1/datasets", ok=False, content=broken[:-9], headers=ndjson)
+    deployment.call("POST", requests, ok=False, json={"operations": [{"type": SUBJECT, SECRET: HELD}]})
+    deployment.call("POST", requests, ok=False, content=broken[:-5], headers={"Content-Type": "application/json"})
+    unknown = {"type": "correct_response", "instance_id": f"{SUBJECT}?", "completion": OLD_ANSWER}
+    deployment.call("POST", requests, ok=False, json={"operations": [unknown]})
+    deployment.call("GET", f"/v1/adapters?cursor={SUBJECT}", ok=False)
+    deployment.call("GET", f"/v1/{SUBJECT}/{SECRET}", ok=False)
+    deployment.call("GET", f"{requests}/{SUBJECT}"[:60], ok=False)
+
+
+def erase(deployment: Deployment) -> str:
+    """File the request, see it answered, have it rebuilt; returns its id."""
+    body = {
+        "operations": [
+            {"type": "remove", "select": {"subject": SUBJECT.upper()}},
+            {"type": "correct_response", "instance_id": CORRECTED_ID, "completion": "It is 42."},
+        ],
+        "strategy": "influence",
+    }
+    deployment.call("POST", "/v1/unlearning-plans", json=body)
+    key = {"Idempotency-Key": "erase"}
+    request: str = deployment.call("POST", "/v1/unlearning-requests", json=body, headers=key)["id"]
+    path = f"/v1/unlearning-requests/{request}"
+    deployment.until(path, "state", "succeeded")
+    target = deployment.call("GET", path)["targets"][0]
+    if target["claim_level"] != "E":
+        run = deployment.call("POST", f"/v1/adapters/{LINE}/rebuilds")
+        deployment.until(f"/v1/runs/{run['id']}", "state", "succeeded")
+    assert deployment.call("GET", path)["targets"][0]["claim_level"] == "E"
+    return request
+
+
+def name_what_is_gone(deployment: Deployment) -> None:
+    """What was erased is still known by its name to those who bring it along."""
+    again = {"operations": [{"type": "remove", "select": {"instance_ids": [ERASED_IDS[1]]}}]}
+    problem = deployment.call("POST", "/v1/unlearning-requests", ok=False, json=again)
+    assert problem["code"] == "instance-already-removed"
+    back = deployment.upload([{**training_rows()[-1], "id": "back-again"}])
+    source = {"type": "train", "dataset": back, "recipe": RECIPE}
+    deployment.call("POST", f"/v1/adapters/{LINE}/versions", ok=False, json={"source": source})
+
+
+def read_everything(deployment: Deployment, request: str) -> None:
+    path = f"/v1/unlearning-requests/{request}"
+    for part in ("", "/report", "/certificates", "/receipt"):
+        deployment.call("GET", f"{path}{part}")
+    lists = ("adapters", f"adapters/{LINE}/versions", "unlearning-requests", "runs", "datasets")
+    for name in (*lists, "events?limit=200", "audit?limit=200"):
+        deployment.call("GET", f"/v1/{name}")
+    deployment.call("GET", "/metrics")
+    newest, *_ = deployment.call("GET", f"{path}/certificates")["items"]
+    assert newest["final"]
+
+
+def dump_redis(deployment: Deployment) -> None:
+    """Write all of Redis to disk, uncompressed, where the grep finds it."""
+    with Redis.from_url(Settings(home=deployment.home).redis_url) as redis:
+        redis.config_set("rdbcompression", "no")
+        redis.save()
+    assert list((deployment.home / "redis").glob("*.rdb"))
+
+
+def summary(hits: Sequence[Hit]) -> str:
+    """Which canary was found where, in which forms."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for hit in hits:
+        found.setdefault((hit.canary, hit.place), set()).add(hit.form.partition(" of ")[0])
+    return "\n".join(f"{canary!r} in {place}: {', '.join(sorted(forms))}" for (canary, place), forms in found.items())
