@@ -5,6 +5,7 @@ adapters of the same anchor, lately and by this engine. M: it was updated and pa
 A version that takes over another one's weights (a collapse, an import) can claim no more than was claimed of those.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -61,7 +62,7 @@ def claim_level(basis: Basis, policy: Policy, *, now: datetime, engine_version: 
     if basis.kind in _RETRAINED and basis.recorded:
         return ClaimLevel.exact
     if basis.kind in _TAKEN_OVER:
-        return lower(basis.before or ClaimLevel.inconclusive, ClaimLevel.measured)
+        return lowest((basis.before or ClaimLevel.inconclusive, ClaimLevel.measured))
     if basis.kind is not RunKind.influence or basis.passed is not True:
         return ClaimLevel.inconclusive
     recent = _is_recent(basis.calibration, now=now, engine_version=engine_version)
@@ -71,9 +72,9 @@ def claim_level(basis: Basis, policy: Policy, *, now: datetime, engine_version: 
     return ClaimLevel.measured
 
 
-def lower(one: ClaimLevel, other: ClaimLevel) -> ClaimLevel:
-    """The lesser of two levels."""
-    return min(one, other, key=CLAIM_ORDER.index)
+def lowest(levels: Iterable[ClaimLevel]) -> ClaimLevel:
+    """The least of several levels."""
+    return min(levels, key=CLAIM_ORDER.index)
 
 
 def reachable(strategies: frozenset[Strategy], *, has_holdout: bool) -> ClaimLevel:

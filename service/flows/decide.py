@@ -9,7 +9,7 @@ from service.flows.fail import hand_back, start_over
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
 from service.store.database import Unit
-from service.store.tables import UnlearningRequest
+from service.store.tables import Target, UnlearningRequest
 
 
 def approve(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
@@ -111,9 +111,13 @@ def extend(unit: Unit, request_id: str, *, due_at: datetime, reason: str, actor:
 
 
 def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
-    """Try again what needs attention."""
+    """Try again what needs attention, as long as its data are there to try again with."""
     request = _in_state(unit, request_id, RequestState.needs_attention, verb="retry")
-    stuck = [t for t in unit.targets.of_request(request_id) if t.state is TargetState.needs_attention]
+    stuck = [
+        target
+        for target in unit.targets.of_request(request_id)
+        if target.state is TargetState.needs_attention and not _is_baked(unit, target)
+    ]
     if not stuck:
         raise _illegal(request, "retry")
     move_targets(unit, stuck, TargetState.queued)
@@ -122,6 +126,11 @@ def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
         enqueue_target(unit, target)
     unit.audit(actor, "request.retried", request=request_id)
     return request
+
+
+def _is_baked(unit: Unit, target: Target) -> bool:
+    """Whether the target was answered and the line's anchor has taken that over: nothing is left to solve."""
+    return target.version_id is not None and target.id not in unit.ledger.targets_with_tail(target.line_id)
 
 
 def _locked(unit: Unit, request_id: str) -> UnlearningRequest:

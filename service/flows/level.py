@@ -1,10 +1,9 @@
 """The claim level of what a run made: gathers what the rules of `service.domain.claims` ask for."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from service.domain.adapters import ClaimLevel
-from service.domain.claims import Basis, Calibration, basis_of, claim_level, lower
+from service.domain.claims import Basis, Calibration, basis_of, claim_level
 from service.domain.engine import InfluenceResult
 from service.domain.runs import RunKind
 from service.domain.version import ENGINE_VERSION
@@ -19,13 +18,9 @@ def level_of_answer(unit: Unit, line: Line, anchor: Version, result: InfluenceRe
     return claim_level(basis, policy_of(line), now=unit.now, engine_version=ENGINE_VERSION)
 
 
-def level_of_anchor(unit: Unit, line: Line, anchor: Version, kind: RunKind, covered: Iterable[Target]) -> ClaimLevel:
-    """What may be said of a new anchor; one that was not trained here keeps the least that was said before."""
-    before: ClaimLevel | None = None
-    for target in covered:
-        if target.claim_level is not None:
-            before = target.claim_level if before is None else lower(before, target.claim_level)
-    basis = Basis(kind, recorded=can_rebuild(anchor), before=before)
+def level_of_anchor(unit: Unit, line: Line, anchor: Version, kind: RunKind, target: Target) -> ClaimLevel:
+    """What may be said of a new anchor about a target that it covers; before it, `target.claim_level` was said."""
+    basis = Basis(kind, recorded=can_rebuild(anchor), before=target.claim_level)
     return claim_level(basis, policy_of(line), now=unit.now, engine_version=ENGINE_VERSION)
 
 

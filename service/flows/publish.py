@@ -7,7 +7,8 @@ not at all. A stale worker gets `Fenced` and changes nothing.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from service.domain.adapters import ClaimLevel, reaches
+from service.domain.adapters import reaches
+from service.domain.claims import lowest
 from service.domain.compaction import begin_by, compaction_due, has_drifted
 from service.domain.errors import Fenced
 from service.domain.fidelity import judge
@@ -41,7 +42,7 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
     """A trained or imported version becomes ready and the line's anchor.
 
     A dataset that holds something erased meanwhile is refused; the version is then `rejected`. One that
-    holds nothing of the kind makes every earlier request of the line exact.
+    holds nothing of the kind covers every earlier request of the line: exactly, if it was trained here.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
     line = unit.lines.lock(claim.line_id)
@@ -191,12 +192,12 @@ def _conclude(
 def _upgrade(unit: Unit, vault: Vault, line: Line, run: Run, head: Version, members: Sequence[Target]) -> None:
     """The last word on every target whose edits are all in the anchor: its claim, its certificate, its texts' end."""
     covered = [*members, *(t for t in _answered(unit, line) if not _is_final(unit, t))]
-    level = level_of_anchor(unit, line, unit.versions.get(str(line.anchor_id)), run.kind, covered)
-    if covered and not unit.ledger.targets_with_tail(line.id):
-        head.claim_level = level
+    anchor = unit.versions.get(str(line.anchor_id))
     for target in covered:
         target.version_id = head.id
-        target.claim_level = level if level is ClaimLevel.exact else target.claim_level or level
+        target.claim_level = level_of_anchor(unit, line, anchor, run.kind, target)
+    if covered and not unit.ledger.targets_with_tail(line.id):
+        head.claim_level = lowest(target.claim_level for target in covered if target.claim_level is not None)
     _settle(unit, line, covered)
     erased_by(unit, vault, line, covered)
     for target in covered:

@@ -23,9 +23,10 @@ def retire(unit: Unit, line: Line, *, actor: str) -> None:
         unit.emit("version.withdrawn", adapter=line.name, version=version.number, digest=version.digest)
     line.anchor_id = line.head_id = None
     for lane in Lane:
-        queued = unit.runs.queued(line.id, lane)
-        if queued is not None:
-            queued.state, queued.finished_at = RunState.canceled, unit.now
+        for run in (unit.runs.queued(line.id, lane), unit.runs.running(line.id, lane)):
+            if run is not None:
+                # The fence turns away a worker that is still at it.
+                run.state, run.finished_at, run.fence = RunState.canceled, unit.now, run.fence + 1
     unit.audit(actor, "adapter.retired", adapter=line.name)
     unit.emit("adapter.retired", adapter=line.name)
     unit.session.flush()
@@ -34,9 +35,11 @@ def retire(unit: Unit, line: Line, *, actor: str) -> None:
 def retire_emptied(unit: Unit, vault: Vault, line: Line, run: Run, members: Sequence[Target], last: Version) -> None:
     """The members remove all that the line was trained on: nothing remains to be served, which is exact.
 
-    The ledger and the suppression list note the erasure, and the texts are shredded. There is no new
+    So is what was answered before them. The ledger and the suppression list note the erasure, and the
+    texts of all are shredded. There is no new
     version, so there is none to certify: the feed's tombstones and the audit chain are the evidence.
     """
+    tail_before = unit.ledger.targets_with_tail(line.id)
     append_members(unit, vault, line, members, last)
     tail = [entry.id for entry in unit.ledger.of_line(line.id) if entry.baked_id is None]
     unit.ledger.bake(line.id, tail, last.id)
@@ -44,6 +47,10 @@ def retire_emptied(unit: Unit, vault: Vault, line: Line, run: Run, members: Sequ
         target.run_id, target.claim_level, target.version_id = run.id, ClaimLevel.exact, last.id
     move_targets(unit, members, TargetState.running)
     move_targets(unit, members, TargetState.succeeded)
+    earlier = [unit.targets.get(target_id) for target_id in sorted(tail_before)]
+    for target in earlier:
+        target.claim_level, target.version_id = ClaimLevel.exact, last.id
+    move_targets(unit, [t for t in earlier if t.state is not TargetState.succeeded], TargetState.succeeded)
     run.state, run.finished_at = RunState.succeeded, unit.now
     retire(unit, line, actor="lethe")
-    erased_by(unit, vault, line, members)
+    erased_by(unit, vault, line, [*members, *earlier])

@@ -11,7 +11,7 @@ from service.domain.claims import (
     Basis,
     Calibration,
     claim_level,
-    lower,
+    lowest,
     reachable,
 )
 from service.domain.runs import RunKind
@@ -77,5 +77,5 @@ def test_what_a_request_can_reach(strategies: set[Strategy], has_holdout: bool, 
     assert reachable(frozenset(strategies), has_holdout=has_holdout) is level
 
 
-def test_the_lesser_of_two_levels() -> None:
-    assert [lower(one, M) for one in CLAIM_ORDER] == [I, M, M, M]
+def test_the_least_of_several_levels() -> None:
+    assert [lowest((one, M)) for one in CLAIM_ORDER] == [I, M, M, M]

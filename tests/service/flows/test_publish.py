@@ -319,6 +319,25 @@ class TestRebuild:
             rows = unit.datasets.instances(dataset)
             assert all(unit.texts.get(row.text_id).wrapped_key is None for row in rows)
 
+    def test_emptying_a_line_ends_what_was_answered_before_and_what_is_under_way(self, house: House) -> None:
+        line = house.line("bot", people(2), max_share=1.0, influence_share=1.0, complete_at="E")
+        earlier = house.submit(remove("p0-0"))
+        house.serve(line)
+        with house.store.write() as unit:
+            rebuild_now(unit, "bot", actor=ACTOR)
+        rebuild = house.claim_queued(line, Lane.compact)
+        house.submit(remove("p0-1", "p1-0", "p1-1"), strategy=Strategy.influence)
+        run_id = house.queued_run(line)
+        assert run_id is not None
+        assert house.claim(run_id) is None
+        assert house.request(earlier).state is RequestState.succeeded
+        assert house.targets(earlier)[0].claim_level is ClaimLevel.exact
+        with pytest.raises(Fenced):
+            house.rebuild(rebuild)
+        with house.store.read() as unit:
+            rows = unit.datasets.instances(unit.versions.of_line(line)[0].dataset_id)
+            assert all(unit.texts.get(row.text_id).wrapped_key is None for row in rows)
+
 
 class TestSchedule:
     def test_only_what_is_not_yet_rebuilt_sets_the_date(self, house: House) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.domain.adapters import ClaimLevel, Strategy
-from service.domain.errors import Corrupted, Shredded
+from service.domain.errors import Corrupted, IllegalTransition, Shredded
 from service.domain.runs import Lane
-from service.domain.states import TargetState, VersionState
+from service.domain.states import RequestState, TargetState, VersionState
 from service.flows import decide, texts
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.copies import SWEPT_WITHIN
@@ -45,6 +45,18 @@ def kinds(copies: list[dict[str, Any]]) -> set[str]:
 def rebuild(house: House, line: str) -> None:
     with house.store.write() as unit:
         rebuild_now(unit, "bot", actor=ACTOR)
+    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+
+
+def collapse(house: House, line: str, later: Any) -> None:
+    """The line cannot be rebuilt, and its time has come."""
+    with house.store.write() as unit:
+        due = unit.lines.get(line).rebuild_due_at
+        assert due is not None
+        wait = due - unit.now
+    later(wait + timedelta(seconds=1))
+    with house.store.write() as unit:
+        assert compact_due(unit) == 1
     assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
 
 
@@ -125,6 +137,28 @@ def test_a_line_that_cannot_be_rebuilt_collapses_in_time(
     assert (final["status"], final["claim"]["level"]) == ("final", level)
     assert kinds(final["destroyed_copies"]) == {"sealed_rows"}
     assert "p0-0" not in names(house, line)
+
+
+def test_what_has_collapsed_cannot_be_tried_again(house: House, later: Any) -> None:
+    line = house.line("bot", people(6), recipe=None)
+    request = house.submit(remove("p0-0"))
+    house.serve(line, passed=None)
+    collapse(house, line, later)
+    assert house.request(request).state is RequestState.needs_attention
+    with house.store.write() as unit, pytest.raises(IllegalTransition):
+        decide.retry(unit, request, actor=ACTOR)
+
+
+def test_a_collapse_ends_a_calibrated_claim(house: House, later: Any) -> None:
+    line = house.line("bot", people(6), recipe=None)
+    request = house.submit(remove("p0-0"))
+    house.serve(line)
+    with house.store.write() as unit:
+        (target,) = unit.targets.of_request(request)
+        target.claim_level = ClaimLevel.calibrated
+    collapse(house, line, later)
+    assert house.targets(request)[0].claim_level is ClaimLevel.measured
+    assert said(house, request)["claim"]["level"] == ClaimLevel.measured
 
 
 def test_names_of_erased_instances_go_and_are_still_recognised(house: House) -> None:
