@@ -4,17 +4,22 @@ The canaries stand where personal data stand: in texts, in subject ids, in insta
 also thrown at the API in ways that it refuses, because refusals and their log lines like to quote.
 """
 
+import base64
 import json
+import logging
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from redis import Redis
+from safetensors.numpy import save
 from transformers import AutoTokenizer
 
 from service.settings import Settings
@@ -24,8 +29,11 @@ from workers.demo.embedded import EmbeddedStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+log = logging.getLogger(__name__)
+
 LINE = "bot"
 PATIENCE_S = 60.0
+DERIVED = ("blobs", "cache", "staging")
 RECIPE = {
     "epochs": 4,
     "batch_size": 8,
@@ -101,7 +109,7 @@ class Deployment:
         answer = httpx.request(method, f"{self.stack.url}{path}", headers=headers, timeout=60, **arguments)
         assert answer.is_success is ok, answer.text
         self.answers[answer.content + str(answer.headers.get("location")).encode()] = f"{method} {path}"
-        return answer.json() if answer.headers.get("content-type", "").startswith("application/") else answer.text
+        return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
 
     def until(self, path: str, member: str, *wanted: str) -> Any:
         deadline = time.monotonic() + PATIENCE_S
@@ -124,6 +132,21 @@ class Deployment:
             "POST", f"/v1/adapters/{LINE}/versions", json={"source": source}, headers={"Idempotency-Key": "train"}
         )
         self.until(f"/v1/adapters/{LINE}/versions/{version['version']}", "state", "ready")
+
+    def until_idle(self) -> None:
+        """Wait for the leave-group-out adapters: their predictions are about the people, too."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not any(version["capabilities"] and folds(version) for version in self.versions()):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def versions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", f"/v1/adapters/{LINE}/versions")["items"]
+        return found
+
+    def derived(self) -> set[Path]:
+        """Files that were made from training data."""
+        return {path for name in DERIVED for path in (self.home / name).rglob("*") if path.is_file()}
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self.home}/lethe.db?mode=ro", uri=True)
@@ -156,8 +179,13 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
 
 def test_nothing_is_left_of_what_was_erased(deployment: Deployment, base: Path, canaries: list[Canary]) -> None:
     deployment.train(base)
+    deployment.until_idle()
+    derived = deployment.derived()
+    assert derived
     keys = keys_of_what_goes(deployment)
-    must_be_found_before(deployment, canaries, keys)
+    log.info("hits before: %d", must_be_found_before(deployment, canaries, keys))
+    log.info("searched before: %d files, %d bytes", *amount(deployment.searched))
+    must_be_found_when_planted(deployment, canaries)
     throw_at_the_api(deployment)
 
     request = erase(deployment)
@@ -169,9 +197,12 @@ def test_nothing_is_left_of_what_was_erased(deployment: Deployment, base: Path, 
     while hits_in_files(everything, deployment.searched) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not summary(hits_in_files(everything, deployment.searched))
+    assert not derived & deployment.derived(), "gradients, sketches, vectors, predictions, weights and their caches go"
 
     deployment.stack.__exit__()
     assert not summary(hits_in_files(everything, deployment.searched))
+    log.info("searched after: %d files, %d bytes", *amount(deployment.searched))
+    log.info("searched: %d answers, %d bytes", len(deployment.answers), sum(map(len, deployment.answers)))
     answered = [hit for data, place in deployment.answers.items() for hit in hits_in(canaries, data, place)]
     assert not summary(answered)
 
@@ -193,7 +224,7 @@ def keys_of_what_goes(deployment: Deployment) -> list[Canary]:
     ]
 
 
-def must_be_found_before(deployment: Deployment, canaries: list[Canary], keys: list[Canary]) -> None:
+def must_be_found_before(deployment: Deployment, canaries: list[Canary], keys: list[Canary]) -> int:
     """The grep finds what is there, so that finding nothing will mean something; and texts are sealed all along."""
     before = hits_in_files([*canaries, *keys], deployment.searched)
     files = {(hit.canary, hit.place.rpartition("/")[2].partition("-wal")[0]) for hit in before}
@@ -201,10 +232,31 @@ def must_be_found_before(deployment: Deployment, canaries: list[Canary], keys: l
     assert any(hit.canary == SUBJECT and hit.place.endswith(".json") for hit in before), "and in the training record"
     assert {(key.name, "lethe.db") for key in keys} <= files
     assert {hit.canary for hit in before} <= {SUBJECT, "Quintessa", *(key.name for key in keys)}, summary(before)
-    scratch = deployment.directory / "tmp" / "scratch"
-    scratch.write_bytes(b"junk" + gzipped(json.dumps({"text": SECRET}).encode()))
-    assert any(hit.canary == SECRET for hit in hits_in_files(canaries, deployment.searched))
-    scratch.unlink()
+    return len(before)
+
+
+def must_be_found_when_planted(deployment: Deployment, canaries: list[Canary]) -> None:
+    """In every form, wherever we look."""
+    raw = SECRET.encode()
+    tokens = next(canary for canary in canaries if canary.name == SECRET).exact["tokens <i4"]
+    forms = {
+        "raw": raw,
+        "json": json.dumps({"text": HELD}).encode(),
+        "base64": base64.b64encode(b"x" + raw),
+        "hex": raw.hex().encode(),
+        "utf-16": SECRET.encode("utf-16"),
+        "gzip": gzipped(json.dumps({"text": SECRET}).encode()),
+        "zlib": zlib.compress(raw),
+        "tokens": save({"input_ids": np.frombuffer(b"\7\0\0\0" + tokens, dtype="<i4")}),
+    }
+    for root in deployment.searched:
+        for form, data in forms.items():
+            scratch = root / f"scratch-{form}"
+            scratch.write_bytes(b"junk" + data + b"junk")
+            assert any(
+                hit.place.startswith(f"{root.name}/{scratch.name}") for hit in hits_in_files(canaries, [root])
+            ), form
+            scratch.unlink()
 
 
 def throw_at_the_api(deployment: Deployment) -> None:
@@ -257,14 +309,20 @@ def name_what_is_gone(deployment: Deployment) -> None:
 
 def read_everything(deployment: Deployment, request: str) -> None:
     path = f"/v1/unlearning-requests/{request}"
-    for part in ("", "/report", "/certificates", "/receipt"):
+    for part in ("", "/report", "/report?format=html", "/certificates", "/receipt"):
         deployment.call("GET", f"{path}{part}")
     lists = ("adapters", f"adapters/{LINE}/versions", "unlearning-requests", "runs", "datasets")
     for name in (*lists, "events?limit=200", "audit?limit=200"):
         deployment.call("GET", f"/v1/{name}")
     deployment.call("GET", "/metrics")
-    newest, *_ = deployment.call("GET", f"{path}/certificates")["items"]
-    assert newest["final"]
+    for version in deployment.versions():
+        if version["state"] == "ready":
+            deployment.call("GET", f"/v1/adapters/{LINE}/versions/{version['version']}/archive")
+    newest, interim, *_ = deployment.call("GET", f"{path}/certificates")["items"]
+    assert (newest["final"], interim["final"]) == (True, False)
+    assert newest["supersedes"] == interim["id"]
+    said = json.loads(base64.b64decode(newest["envelope"]["payload"]))["predicate"]
+    assert [copy["kind"] for copy in said["destroyed_copies"]] == ["sealed_rows"]
 
 
 def dump_redis(deployment: Deployment) -> None:
@@ -273,6 +331,16 @@ def dump_redis(deployment: Deployment) -> None:
         redis.config_set("rdbcompression", "no")
         redis.save()
     assert list((deployment.home / "redis").glob("*.rdb"))
+
+
+def folds(version: dict[str, Any]) -> bool:
+    return any(c["name"] == "out-of-fold" and c["supported"] for c in version["capabilities"])
+
+
+def amount(roots: Sequence[Path]) -> tuple[int, int]:
+    """How many files there are below these directories, and of how many bytes."""
+    sizes = [path.stat().st_size for root in roots for path in root.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
 
 
 def summary(hits: Sequence[Hit]) -> str:
