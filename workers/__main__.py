@@ -12,6 +12,7 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from service.flows.vault import vault_of
+from service.logs import configure_logging
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
@@ -37,7 +38,7 @@ class Worker(SimpleWorker):
 
 def main() -> None:
     settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s worker %(message)s")
+    configure_logging(settings.log_level, process="worker")
     logging.getLogger("rq").setLevel(logging.WARNING)
     store = Store(settings.database_url)
     vault = vault_of(store, settings)

@@ -8,10 +8,10 @@ import logging
 import os
 import sys
 import threading
-import traceback
 from queue import SimpleQueue
 
 from service.domain.engine import EngineFailure, FailureClass, Job, Result
+from service.logs import configure_logging
 from service.settings import Settings
 from workers.channel import Channel, Execute, Ready, Release, Yield
 from workers.engine.engine import Engine
@@ -59,18 +59,15 @@ class Child:
     def _run(self, job: Job) -> Result:
         try:
             return self._engine.run(job, progress=self._channel.send, should_yield=self._yield.is_set)
-        except Exception as error:  # noqa: BLE001 - every error becomes a failure
+        except Exception as error:
             if not isinstance(error, EngineRefusal):
-                # Its text may quote data; type and place do not.
-                log.error(
-                    "job failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
-                )
+                log.exception("job failed")
             return classify(error)
 
 
 def main(arguments: list[str]) -> None:
     settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s child %(message)s")
+    configure_logging(settings.log_level, process="child")
     engine = Engine(device=settings.device, memory_fraction=settings.gpu_memory_fraction, allow_hub=settings.allow_hub)
     Child(Channel.from_descriptor(int(arguments[1])), engine).serve()
 

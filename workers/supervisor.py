@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import shutil
-import traceback
 from pathlib import Path
 
 from service.domain.engine import (
@@ -86,10 +85,8 @@ class Supervisor:
             self._hand_back(claimed, reason="worker-stopped")
         except Overstayed:
             self._hand_back(claimed, reason="yielded")
-        except Exception as error:  # noqa: BLE001 - every error becomes a failure
-            # Its text may quote data; type and place do not.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            log.error("run %s failed: %s\n%s", run_id, type(error).__name__, trace)
+        except Exception as error:
+            log.exception("run %s failed", run_id)
             self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))
         finally:
             shutil.rmtree(staging, ignore_errors=True)

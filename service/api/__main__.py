@@ -1,6 +1,5 @@
 """Serve the API: `python -m service.api`. The database must be migrated."""
 
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import uvicorn
 from service.api.app import create_app
 from service.flows.keys import ensure_admin_key
 from service.flows.vault import vault_of
+from service.logs import configure_logging
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s api %(message)s")
+    configure_logging(settings.log_level, process="api")
     store = Store(settings.database_url)
     vault = vault_of(store, settings)
     app = create_app(settings, store, vault, Blobs(settings.blob_url))

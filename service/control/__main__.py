@@ -1,11 +1,11 @@
 """Start the background loops: `python -m service.control`. Any number may run."""
 
-import logging
 import signal
 import threading
 
 from service.control.relay import Relay, keep
 from service.flows.reconcile import reconcile
+from service.logs import configure_logging
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
@@ -15,7 +15,7 @@ RELAY_PAUSE_S = 0.05
 
 def main() -> None:
     settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s control %(message)s")
+    configure_logging(settings.log_level, process="control")
     store, blobs = Store(settings.database_url), Blobs(settings.blob_url)
     relay = Relay(store, settings.redis_url)
     stop = threading.Event()

@@ -1,7 +1,6 @@
 """Send outbox rows to RQ. A hint may be sent twice; claiming a run twice is impossible."""
 
 import logging
-import traceback
 from collections.abc import Callable
 
 from redis import Redis
@@ -61,7 +60,5 @@ def keep(action: Callable[[], object], *, stopped: Callable[[float], bool], paus
     while not stopped(pause_s):
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - the next pass tries again
-            # Its text may quote a row; type and place do not.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            log.error("%s: a pass failed: %s\n%s", name, type(error).__name__, trace)
+        except Exception:
+            log.exception("%s: a pass failed", name)
