@@ -3,20 +3,23 @@
 import base64
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.engine import TrainJob
 from service.domain.errors import Corrupted, IllegalTransition, Shredded
 from service.domain.runs import Lane
 from service.domain.states import RequestState, TargetState, VersionState
 from service.flows import decide, texts
+from service.flows.assemble import assemble
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.copies import SWEPT_WITHIN
 from service.flows.reconcile import reconcile
 from service.store.database import Unit
-from tests.support.house import ACTOR, House, correct, people, remove, remove_subject
+from tests.support.house import ACTOR, House, correct, people, person, remove, remove_subject
 
 
 @pytest.fixture
@@ -159,6 +162,24 @@ def test_a_collapse_ends_a_calibrated_claim(house: House, later: Any) -> None:
     collapse(house, line, later)
     assert house.targets(request)[0].claim_level is ClaimLevel.measured
     assert said(house, request)["claim"]["level"] == ClaimLevel.measured
+
+
+def test_the_holdout_speaks_no_more_of_who_was_erased(house: House) -> None:
+    line = house.line("bot", [*people(6), {**person(999)[0], "id": "other"}])
+    house.submit(remove_subject("Person 999"), strategy=Strategy.rebuild)
+    claimed = house.claim_queued(line, Lane.compact)
+    with house.store.read() as unit:
+        job = assemble(unit, house.vault, claimed, materialise=Path, out=Path())
+        held = unit.versions.of_line(line)[0].holdout_id
+        rows = unit.datasets.instances(str(held))
+    assert isinstance(job, TrainJob)
+    assert rows
+    assert not job.data.holdout
+    house.rebuild(claimed)
+    with house.store.read() as unit:
+        rows = unit.datasets.instances(str(held))
+        assert all(unit.texts.get(row.text_id).wrapped_key is None for row in rows)
+        assert all(row.instance_id.startswith("erased:") for row in rows)
 
 
 def test_names_of_erased_instances_go_and_are_still_recognised(house: House) -> None:
