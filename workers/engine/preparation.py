@@ -66,7 +66,7 @@ def prepare(
 ) -> Preparation:
     """Sketches the curvature of the resident's adapter, calibrates, and stores the result below `artefacts`.
 
-    Costs, in instance gradients: S, at most 6144, and the calibration's few hundred forward passes. Where every
+    Costs, in instance gradients: S, at most 4608, and the calibration's few hundred forward passes. Where every
     instance is in the sketch, leaving one out is exact.
 
     Memory: the sketch's, and the activations of a micro-batch.

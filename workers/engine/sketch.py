@@ -24,9 +24,9 @@ from workers.engine.schedule import derived_seed
 from workers.engine.tokens import Tokens
 
 # Rows at most, and the bytes that they may take in half precision.
-ROWS = 6144
-# Rows of one instance at one point: with more of them less of what stays is disturbed, ever more slowly.
-DRAWS = 4
+ROWS = 4608
+# Rows of one instance at one point. More of them disturb less of what stays, but their Gram matrix costs the square.
+DRAWS = 3
 ROW_BYTES = 4 << 30
 # How much of an adapter without a record is left at each point, and how many times more curvature they stand for:
 # they show about a quarter of what a run's checkpoints do (measured on the benchmark's world).
@@ -77,7 +77,7 @@ def sketch(
 ) -> Sketch:
     """Samples rows for the training instances, as often as the budget allows, at every point alike.
 
-    Costs one instance gradient a row, at most 6144. Memory: 2Sp or 4Sp bytes and 8S², and 4 · 16 · p of fresh rows.
+    Costs one instance gradient a row, at most 4608. Memory: 2Sp or 4Sp bytes and 8S², and 4 · 16 · p of fresh rows.
     """
     places = points(record, anchor)
     limit = row_limit(resident.parameters.size) // len(places)

@@ -91,7 +91,7 @@ def error(found: Tensor, exact: Tensor) -> float:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for so few rows that sampling them takes no time."""
-    monkeypatch.setattr(module, "ROWS", 36)
+    monkeypatch.setattr(module, "ROWS", 27)
 
 
 @pytest.mark.parametrize("checkpoints", [None, 3])
