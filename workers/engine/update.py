@@ -225,9 +225,10 @@ def _report(
 
 
 def _noise(preparation: Preparation, request: Request) -> float:
-    """The standard error of the mean loss of as many never-seen instances as are removed."""
+    """The standard error of the mean loss of as many never-seen instances as are removed; without any, it is endless:
+    the bare base's losses are something to aim at, and no prediction."""
     level = preparation.never_seen
-    return level.deviation / math.sqrt(max(1, len(request.measured.forget))) if level else 0.0
+    return level.deviation / math.sqrt(max(1, len(request.measured.forget))) if level else math.inf
 
 
 def _details(preparation: Preparation, solved: Solved) -> Mapping[str, object]:

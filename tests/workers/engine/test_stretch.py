@@ -6,19 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from service.domain.adapters import TrainingFormat
 from tests.workers.engine.small_data import INSTANCES
 from workers.engine.calibration import Calibration
 from workers.engine.curvature import Curvature
 from workers.engine.evaluation import adapter_losses
 from workers.engine.gradients import weighted_gradient
+from workers.engine.metrics.groups import Groups
+from workers.engine.metrics.tier_two import Texts
 from workers.engine.predictions import shift
 from workers.engine.preparation import KL_SHARE, Preparation
+from workers.engine.request import Request
 from workers.engine.resident import Resident
 from workers.engine.sketch import Sketch
 from workers.engine.targets import Aims
 from workers.engine.tokens import Tokens
-from workers.engine.update import END_OF_WAY, HARMLESS_SHARE, MOST_STRETCH, Request, _stretch
-from workers.engine.verify import Groups
+from workers.engine.update import END_OF_WAY, HARMLESS_SHARE, MOST_STRETCH, _stretch
 
 REMOVED, RETAINED = INSTANCES[:2], INSTANCES[2:]
 
@@ -59,7 +62,7 @@ class Way:
         return Preparation(sketch, Calibration(0.5, None, None, measured=True), level, None, None)
 
     def stretch(self, aims: Aims, harmless: float = 1e6, retained: tuple[Tokens, ...] = RETAINED) -> float:
-        request = Request((), Groups(REMOVED, (), retained, ()), 0)
+        request = Request((), Groups(REMOVED, (), retained, ()), Texts((), (), (), TrainingFormat(), 0), 0)
         return _stretch(self.resident, self.harmless(harmless), request, aims, self.start, self.end)
 
 

@@ -193,7 +193,9 @@ def test_it_works_without_a_training_record(line: Line, mixture: list[Edit], tmp
     assert result.after.forget > result.before.forget
 
 
-def test_without_a_holdout_the_verdict_is_open(line: Line, mixture: list[Edit], tmp_path: Path) -> None:
+def test_without_a_holdout_the_verdict_is_open_and_nothing_drifts(
+    line: Line, mixture: list[Edit], tmp_path: Path
+) -> None:
     line = replace(line, directory=tmp_path)
     data = replace(line.anchor.data, holdout=())
     preparation = line.prepare(line.record, data)
@@ -202,6 +204,7 @@ def test_without_a_holdout_the_verdict_is_open(line: Line, mixture: list[Edit], 
     _, result = line.answer(preparation, mixture, line.record, replace(line.anchor, data=data))
     assert result.passed is None or result.passed is False
     assert any("never-seen" in reason for reason in result.reasons)
+    assert result.drift is None
 
 
 def test_a_tenth_of_the_data_can_go(line: Line, preparation: Preparation) -> None:
