@@ -185,12 +185,13 @@ def test_dropout_leaves_the_global_generator_alone() -> None:
 
 
 def test_damping_stands_beside_the_hessian(case: Case) -> None:
-    """With damping that dwarfs the Hessian, x is b / damping."""
+    """With damping that dwarfs the Hessian, x is b / damping, whatever length it is then given."""
     damping = 1e4
     b = right_hand_side(case.line.resident, case.changes)
     bound = float(b.abs().max()) / damping
     written = AsWritten(steps=25, rates=(bound / 10,), damping=damping)
-    assert relative(written(case) - case.line.anchor, b / damping) < 0.2
+    moved = written(case) - case.line.anchor
+    assert float(moved @ b / (moved.norm() * b.norm())) > 0.98
 
 
 def test_datainf_is_the_mean_of_each_layers_inverses(case: Case) -> None:

@@ -37,7 +37,6 @@ METHODS: Mapping[str, Method] = {
     "llmeraser-released": AsReleased(),
     "llmeraser-released-calibrated": AsReleased(calibrated=True),
     "llmeraser-written": AsWritten(),
-    "llmeraser-written-calibrated": AsWritten(calibrated=True),
     "lissa": EndPoint(LiSSA()),
     "lissa-calibrated": EndPoint(LiSSA(), calibrated=True),
     "gauss-newton-cg": EndPoint(gauss_newton_cg),
