@@ -2,7 +2,7 @@
 
 They minimise over φ, from the anchor φ₀,
 
-    Σ aᵢ fᵢ(φ) + λ/2 (φ − φ₀)ᵀ C (φ − φ₀)
+    mean aᵢ fᵢ(φ) + λ/2 (φ − φ₀)ᵀ C (φ − φ₀)
 
 where fᵢ is KL(target ‖ ·) for what is to be forgotten and the loss above its goal for what is to be known, and C is
 the curvature that stays. The second term is what the sketch predicts to change in the retained instances, so
@@ -27,8 +27,8 @@ from workers.engine.solve import Factorised
 from workers.engine.tokens import Tokens, collate
 from workers.engine.top_predictions import TopPredictions, joined
 
-# λ: what a nat of predicted change in the retained weighs against one in the mean of the objectives.
-RETAINED_WEIGHT = 30.0
+# What a nat of predicted change in one retained instance weighs against one in one aim.
+EACH_RETAINED = 3.0
 # The first step asks for this part of the objective; later ones have their length from L-BFGS.
 FIRST_STEP = 0.6
 # A step is halved until it brings this part of its slope's promise (Armijo), at most so often.
@@ -71,13 +71,15 @@ class Approached:
 
 
 def approach(
-    resident: Resident, aims: Sequence[Aim], curvature: Curvature, anchor: Tensor, *, steps: int
+    resident: Resident, aims: Sequence[Aim], curvature: Curvature, anchor: Tensor, *, steps: int, retained: int
 ) -> Approached:
     """At most `steps` steps from the anchor's weights [p]; fewer where none brings anything more.
 
+    λ is 3 times the number of `retained` instances, over that of the aims: either side counts as a sum over instances.
     Costs each aim a gradient a step, and one more for every halving. Memory: 16p bytes a step beside a solve.
     """
-    objective = _Objective(resident, aims, anchor, Factorised(curvature))
+    weight = EACH_RETAINED * retained / max(1, len(aims))
+    objective = _Objective(resident, aims, anchor, Factorised(curvature), weight)
     present = objective.at(Moved(torch.zeros_like(anchor), torch.zeros_like(anchor)))
     first, history, taken = present, list[_Turn](), 0
     for _ in range(steps):
@@ -183,6 +185,7 @@ class _Objective:
     aims: Sequence[Aim]
     anchor: Tensor
     inverse: Factorised
+    weight: float
 
     def at(self, moved: Moved) -> _Point:
         """Value and gradient at a move from the anchor."""
@@ -205,10 +208,10 @@ class _Objective:
         return _Point(
             moved=moved,
             aims=aims,
-            value=aims + RETAINED_WEIGHT * moved.change,
-            gradient=gradient + RETAINED_WEIGHT * moved.image,
+            value=aims + self.weight * moved.change,
+            gradient=gradient + self.weight * moved.image,
             # C⁻¹ C δ is known without a solve.
-            preconditioned=self.inverse(gradient).to(gradient) + RETAINED_WEIGHT * moved.delta,
+            preconditioned=self.inverse(gradient).to(gradient) + self.weight * moved.delta,
         )
 
 

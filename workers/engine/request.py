@@ -9,6 +9,7 @@ from service.domain import ledger
 from service.domain.engine import Anchor, Example
 from service.domain.ledger import Edit
 from workers.engine.errors import EngineRefusal
+from workers.engine.mend import BATCH, MOST
 from workers.engine.metrics.groups import Groups
 from workers.engine.metrics.tier_two import Texts
 from workers.engine.record import TrainingRecord
@@ -24,9 +25,12 @@ VALUES_SAMPLE = 512
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The ledger in tokens, and a seeded sample of what it leaves alone."""
+    """The ledger in tokens, and seeded samples of the `retained` that it leaves alone: some are measured, and `others`
+    are there to mend on, so that no measurement flatters."""
 
     changes: tuple[Change, ...]
+    retained: int
+    others: tuple[Tokens, ...]
     measured: Groups
     texts: Texts
     seed: int
@@ -76,4 +80,5 @@ def read_request(resident: Resident, anchor: Anchor, record: TrainingRecord | No
         format=anchor.data.format,
         seed=seed,
     )
-    return Request(changes, measured, texts, seed)
+    others = tuple(tokens(sample[MEASURE_SAMPLE : MEASURE_SAMPLE + BATCH * MOST]))
+    return Request(changes, len(kept), others, measured, texts, seed)

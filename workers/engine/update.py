@@ -17,6 +17,7 @@ from workers.engine.amplitude import largest_amplitude
 from workers.engine.approach import STEP_COST, Approached, approach
 from workers.engine.evaluation import adapter_losses
 from workers.engine.fidelity import measured_fidelity
+from workers.engine.mend import BATCH, MEND_COST, MOST, mend
 from workers.engine.metrics.report import Yardstick, report
 from workers.engine.out_of_fold import OutOfFold
 from workers.engine.predictions import shift
@@ -112,15 +113,23 @@ def solve(
     *,
     budget: float,
 ) -> Solved:
-    """Targets, then steps towards them, for at most `budget` of what training cost; from the weights in `resident`."""
+    """Targets, steps towards them, and what is left mends what they disturbed, for at most `budget` of what training
+    cost; from the weights in `resident`."""
     start = resident.parameters.get()
     teachers = Teachers.of(start, preparation.calibration, record, request.changes, folds)
     aims = aims_of(resident, preparation, teachers, request.changes, start)
     curvature = preparation.sketch.after(resident, request.changes, start, request.seed)
     steps = affordable_steps(anchor, aims, budget)
-    approached = approach(resident, aims.every, curvature, start, steps=steps)
+    approached = approach(resident, aims.every, curvature, start, steps=steps, retained=request.retained)
     stretch = _stretch(resident, preparation, request, aims, start, approached.parameters)
-    parameters = start + stretch * (approached.parameters - start)
+    parameters = mend(
+        resident,
+        request.others,
+        curvature.damping,
+        preparation.training_level,
+        start + stretch * (approached.parameters - start),
+        steps=affordable_mending(anchor, aims, budget, steps),
+    )
     return Solved(parameters, stretch, approached, teachers.grade(request.removed))
 
 
@@ -154,12 +163,23 @@ def _stretch(
 
 def affordable_steps(anchor: Anchor, aims: Aims, budget: float) -> int:
     """How many steps towards the aims fit a share of the training's cost, targets included."""
-    epochs = anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
-    afterwards = STRETCH_COST * (len(aims.removed) + HARMLESS_SAMPLE)
-    left = budget * epochs * len(anchor.data.examples) - TARGET_COST * len(aims.forgotten) - afterwards
     fewest = FEWEST_STEPS_TO_TEACH if aims.taught else FEWEST_STEPS
     # Where the steps start costs a gradient too.
-    return max(fewest, min(MOST_STEPS, int(left / (STEP_COST * max(1, len(aims.every)))) - 1))
+    affordable = int(_after_targets(anchor, aims, budget) / (STEP_COST * max(1, len(aims.every)))) - 1
+    return max(fewest, min(MOST_STEPS, affordable))
+
+
+def affordable_mending(anchor: Anchor, aims: Aims, budget: float, steps: int) -> int:
+    """How many steps of mending fit what so many steps towards the aims leave of the budget."""
+    left = _after_targets(anchor, aims, budget) - STEP_COST * len(aims.every) * (steps + 1)
+    return max(0, min(MOST, int(left / (MEND_COST * BATCH))))
+
+
+def _after_targets(anchor: Anchor, aims: Aims, budget: float) -> float:
+    """The budget in gradients of one instance, less what targets and the stretch cost."""
+    epochs = anchor.recipe.epochs if anchor.recipe else ASSUMED_EPOCHS
+    afterwards = STRETCH_COST * (len(aims.removed) + HARMLESS_SAMPLE)
+    return budget * epochs * len(anchor.data.examples) - TARGET_COST * len(aims.forgotten) - afterwards
 
 
 def out_of_fold(resident: Resident, anchor: Anchor) -> OutOfFold | None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.workers.engine.small_data import INSTANCES, VOCABULARY
 from workers.engine.approach import (
-    RETAINED_WEIGHT,
+    EACH_RETAINED,
     Aim,
     Forgotten,
     Moved,
@@ -24,6 +24,9 @@ from workers.engine.tokens import NO_LOSS, Tokens
 from workers.engine.top_predictions import TopPredictions
 
 LEVEL = 0.5
+# So many retained instances an aim, and what λ then is.
+RETAINED = 10
+WEIGHT = RETAINED * EACH_RETAINED
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -93,8 +96,8 @@ def exact(
     torch.nn.Module.to(resident.model, torch.float32)
     image = matrix(curvature) @ delta
     return (
-        float(value.detach() + RETAINED_WEIGHT / 2 * delta @ image),
-        torch.cat([gradient.reshape(-1) for gradient in gradients]) + RETAINED_WEIGHT * image,
+        float(value.detach() + WEIGHT / 2 * delta @ image),
+        torch.cat([gradient.reshape(-1) for gradient in gradients]) + WEIGHT * image,
     )
 
 
@@ -111,7 +114,7 @@ class TestObjective:
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
         delta = 0.1 * random(len(anchor), seed=5)
-        found = _Objective(small, aims, anchor, Factorised(curvature)).at(moved(curvature, delta))
+        found = _Objective(small, aims, anchor, Factorised(curvature), WEIGHT).at(moved(curvature, delta))
         value, gradient = exact(small, aims, anchor, curvature, delta.double())
         assert found.value == pytest.approx(value, rel=1e-5)
         assert error(found.gradient, gradient) < 1e-5
@@ -121,7 +124,7 @@ class TestObjective:
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
         zero = torch.zeros_like(anchor)
-        found = _Objective(small, aims, anchor, Factorised(curvature)).at(Moved(zero, zero))
+        found = _Objective(small, aims, anchor, Factorised(curvature), WEIGHT).at(Moved(zero, zero))
         assert found.value == found.aims
         assert found.moved.change == 0
 
@@ -130,9 +133,9 @@ class TestObjective:
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature, size: int
     ) -> None:
         point = moved(curvature, 0.1 * random(len(anchor), seed=5))
-        whole = _Objective(small, aims, anchor, Factorised(curvature)).at(point)
+        whole = _Objective(small, aims, anchor, Factorised(curvature), WEIGHT).at(point)
         small.micro_batch.size = size
-        parts = _Objective(small, aims[::-1], anchor, Factorised(curvature)).at(point)
+        parts = _Objective(small, aims[::-1], anchor, Factorised(curvature), WEIGHT).at(point)
         assert parts.value == pytest.approx(whole.value, rel=1e-6)
         assert error(parts.gradient, whole.gradient) < 1e-5
 
@@ -142,7 +145,7 @@ class TestObjective:
         """A batch of two is too large; what the first attempt had accumulated must be gone."""
         point = moved(curvature, 0.1 * random(len(anchor), seed=5))
         small.micro_batch.size = 2
-        objective = _Objective(small, [*aims, aims[0]], anchor, Factorised(curvature))
+        objective = _Objective(small, [*aims, aims[0]], anchor, Factorised(curvature), WEIGHT)
         whole = objective.at(point)
         passes: list[int] = []
 
@@ -163,7 +166,7 @@ class TestObjective:
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
         zero = torch.zeros_like(anchor)
-        _Objective(small, aims, anchor, Factorised(curvature)).at(Moved(zero, zero))
+        _Objective(small, aims, anchor, Factorised(curvature), WEIGHT).at(Moved(zero, zero))
         assert not small.parameters.gradient().any()
 
 
@@ -235,7 +238,7 @@ class TestApproach:
     def test_the_first_step_is_along_the_solve(
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
-        found = approach(small, aims, curvature, anchor, steps=1)
+        found = approach(small, aims, curvature, anchor, retained=RETAINED * len(aims), steps=1)
         _, gradient = exact(small, aims, anchor, curvature, torch.zeros_like(anchor).double())
         step, influence = (found.parameters - anchor).double(), -torch.linalg.solve(matrix(curvature), gradient)
         assert found.steps == 1
@@ -247,7 +250,7 @@ class TestApproach:
     ) -> None:
         """Held by enough damping the objective is nearly quadratic; Newton's method in fp64 knows where it ends."""
         held = Curvature.of(curvature.blocks[0], 10 * curvature.damping)
-        found = approach(small, aims, held, anchor, steps=25)
+        found = approach(small, aims, held, anchor, retained=RETAINED * len(aims), steps=25)
         delta, reference = torch.zeros_like(anchor).double().requires_grad_(), list[float]()
         optimiser = torch.optim.LBFGS([delta], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
 
@@ -268,23 +271,23 @@ class TestApproach:
     ) -> None:
         values = []
         for steps in (0, 1, 3, 8):
-            found = approach(small, aims, curvature, anchor, steps=steps)
+            found = approach(small, aims, curvature, anchor, retained=RETAINED * len(aims), steps=steps)
             assert found.steps <= steps
-            values.append(found.after + RETAINED_WEIGHT * found.predicted_change)
+            values.append(found.after + WEIGHT * found.predicted_change)
         assert values == sorted(values, reverse=True)
         assert len(set(values)) == 4
 
     def test_what_is_predicted_to_change_is_the_curvature_of_the_move(
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
-        found = approach(small, aims, curvature, anchor, steps=4)
+        found = approach(small, aims, curvature, anchor, retained=RETAINED * len(aims), steps=4)
         delta = (found.parameters - anchor).double()
         assert found.predicted_change == pytest.approx(float(delta @ (matrix(curvature) @ delta)) / 2, rel=1e-3)
 
     def test_no_steps_leave_the_anchor(
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
-        found = approach(small, aims, curvature, anchor, steps=0)
+        found = approach(small, aims, curvature, anchor, retained=RETAINED * len(aims), steps=0)
         assert torch.equal(found.parameters, anchor)
         assert found.steps == 0
         assert found.before == found.after
@@ -293,7 +296,7 @@ class TestApproach:
         self, small: Resident, anchor: Tensor, curvature: Curvature
     ) -> None:
         known = [Taught(tokens, 100.0) for tokens in INSTANCES]
-        found = approach(small, known, curvature, anchor, steps=5)
+        found = approach(small, known, curvature, anchor, retained=RETAINED * len(known), steps=5)
         assert found.steps == 0
         assert torch.equal(found.parameters, anchor)
         assert (found.before, found.residual) == (0.0, 0.0)
@@ -302,11 +305,13 @@ class TestApproach:
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
         held = Curvature.of(curvature.blocks[0], 10 * curvature.damping)
-        found = approach(small, aims, held, anchor, steps=500)
+        found = approach(small, aims, held, anchor, retained=RETAINED * len(aims), steps=500)
         assert found.steps < 100
 
     def test_it_is_the_same_to_the_last_bit_every_time(
         self, small: Resident, aims: list[Aim], anchor: Tensor, curvature: Curvature
     ) -> None:
-        one, other = (approach(small, aims, curvature, anchor, steps=5) for _ in range(2))
+        one, other = (
+            approach(small, aims, curvature, anchor, retained=RETAINED * len(aims), steps=5) for _ in range(2)
+        )
         assert torch.equal(one.parameters, other.parameters)

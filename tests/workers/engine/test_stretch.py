@@ -62,7 +62,7 @@ class Way:
         return Preparation(sketch, Calibration(0.5, None, None, measured=True), level, None, None)
 
     def stretch(self, aims: Aims, harmless: float = 1e6, retained: tuple[Tokens, ...] = RETAINED) -> float:
-        request = Request((), Groups(REMOVED, (), retained, ()), Texts((), (), (), TrainingFormat(), 0), 0)
+        request = Request((), 0, (), Groups(REMOVED, (), retained, ()), Texts((), (), (), TrainingFormat(), 0), 0)
         return _stretch(self.resident, self.harmless(harmless), request, aims, self.start, self.end)
 
 

@@ -17,6 +17,7 @@ from workers.channel import Channel, pair
 from workers.engine.approach import Forgotten, Taught
 from workers.engine.errors import EngineRefusal
 from workers.engine.loading import open_base
+from workers.engine.mend import BATCH, MEND_COST, MOST
 from workers.engine.metrics.registry import METRICS
 from workers.engine.preparation import Preparation, load_preparation, prepare
 from workers.engine.record import TrainingRecord
@@ -31,6 +32,7 @@ from workers.engine.update import (
     HARMLESS_SAMPLE,
     MOST_STEPS,
     STRETCH_COST,
+    affordable_mending,
     affordable_steps,
     answer,
 )
@@ -255,6 +257,14 @@ def test_there_are_never_too_few_steps_to_arrive_and_more_where_something_is_tau
     assert affordable_steps(line.anchor, aims(4, 1), 0.0) == FEWEST_STEPS_TO_TEACH
     assert affordable_steps(line.anchor, aims(4), 1.0) == MOST_STEPS
     assert affordable_steps(line.anchor, aims(0), 1.0) == MOST_STEPS
+
+
+def test_what_the_steps_leave_of_the_budget_is_for_mending(line: Line) -> None:
+    found = [affordable_mending(line.anchor, aims(4), budget, MOST_STEPS) for budget in (0.0, 0.04, 0.1, 10.0)]
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (0, MOST)
+    left = 0.1 * 36 * 80 - 4 * TARGET_COST - (4 + HARMLESS_SAMPLE) * STRETCH_COST - 4 * (MOST_STEPS + 1)
+    assert found[2] == int(left / (MEND_COST * BATCH)) > found[1]
 
 
 def test_without_a_recipe_three_epochs_are_taken_to_have_been_the_cost(line: Line) -> None:
