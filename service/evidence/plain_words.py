@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Predicate = Mapping[str, Any]
+from service.domain.adapters import ClaimLevel
 
-LEVELS: Mapping[str, str] = {"E": "exact", "C": "calibrated", "M": "measured", "I": "inconclusive"}
+Predicate = Mapping[str, Any]
 
 COPIES: Mapping[str, str] = {
     "sealed_rows": "the training rows themselves, encrypted, readable by workers only",
@@ -22,11 +22,11 @@ COPIES: Mapping[str, str] = {
     "backups": "backups, as long as their owners keep them; Lethe cannot see them",
 }
 
-_DESTROYED: Mapping[str, str] = {
+DESTROYED: Mapping[str, str] = {
     "sealed_rows": "the training rows themselves: their keys were destroyed, and without those nobody can read them",
 }
 
-_BEYOND: Mapping[str, str] = {
+NOT_CLAIMED: Mapping[str, str] = {
     "E": "that the base model does not know the data: what it learnt in its own training is out of reach",
     "C": "that the adapter is the one that retraining would have made: it agrees with such adapters as measured",
     "M": "that the adapter is as if it had never learnt the data: nobody has compared it with one that had not",
@@ -84,7 +84,8 @@ def _claims(said: Predicate) -> Iterator[str]:
     version, level = said.get("version") or {}, (said.get("claim") or {}).get("level", "?")
     reference = f" (your reference {said['client_reference']})" if said.get("client_reference") else ""
     yield f"Request {said.get('request')}{reference} was answered by version {version.get('name')}."
-    yield f"Claim level {level}, {LEVELS.get(level, 'unknown')}: {(said.get('claim') or {}).get('meaning', '')}"
+    name = ClaimLevel(level).name if level in set(ClaimLevel) else "unknown"
+    yield f"Claim level {level}, {name}: {(said.get('claim') or {}).get('meaning', '')}"
     if said.get("status") == "final":
         yield "It is final: no later certificate is due for this request on this adapter."
     else:
@@ -138,8 +139,8 @@ def _measured(measured: Predicate) -> Iterator[str]:
 
 def _limits(said: Predicate) -> Iterator[str]:
     level = (said.get("claim") or {}).get("level")
-    if level in _BEYOND:
-        yield _BEYOND[str(level)]
+    if level in NOT_CLAIMED:
+        yield NOT_CLAIMED[str(level)]
     yield "that any copy outside Lethe is gone"
     if said.get("tests_not_run"):
         yield f"anything about tests that were not run: {', '.join(sorted(said['tests_not_run'])).replace('_', ' ')}"
@@ -158,7 +159,7 @@ def _remains(said: Predicate) -> Iterator[str]:
 def _destroyed(said: Predicate) -> Iterator[str]:
     for copy in said.get("destroyed_copies") or ():
         kind = str(copy.get("kind"))
-        yield f"{_DESTROYED.get(kind) or COPIES.get(kind, kind)}, on {copy.get('destroyed_at')}"
+        yield f"{DESTROYED.get(kind) or COPIES.get(kind, kind)}, on {copy.get('destroyed_at')}"
 
 
 def _fate(older: Predicate) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.api.report.account import Account, LineAccount
-from service.api.report.words import LEVEL_NAMES, RUN_WORDS
+from service.api.report.words import RUN_WORDS
 from service.domain.states import RequestState
 
 ONE_TRANSACTION = timedelta(seconds=1)
@@ -68,7 +68,7 @@ def _of_line(account: Account, line: LineAccount) -> Iterator[Step]:
             yield Step(run.finished_at, f"{name} ended" + (f": {run.version}" if run.version else ""))
     for statement in line.statements:
         kind = "Final" if statement.final else "Interim"
-        level = f"{statement.claim_level.value}, {LEVEL_NAMES[statement.claim_level]}"
+        level = f"{statement.claim_level.value}, {statement.claim_level.name}"
         yield Step(statement.created_at, f"{kind} certificate for {statement.version}, claim level {level}")
     if line.newest is not None and not line.newest.final:
         yield Step(line.shred_by, f"The erased rows of {line.adapter} are destroyed at the latest", is_planned=True)

@@ -9,31 +9,13 @@ from service.domain.adapters import ClaimLevel
 from service.domain.measurements import Distribution, Group, Measurement, Outcome, Wish
 from service.domain.runs import RunKind
 from service.domain.states import RequestState, TargetState
-from service.evidence.facts import Copy
+from service.evidence.plain_words import COPIES, DESTROYED, NOT_CLAIMED
 
 HEADLINES: Mapping[ClaimLevel, str] = {
     ClaimLevel.exact: "Retrained without the data",
     ClaimLevel.calibrated: "Updated, and in agreement with retrained references",
     ClaimLevel.measured: "Updated, and it passed its measurements",
     ClaimLevel.inconclusive: "Updated, but the measurements could not decide",
-}
-
-LEVEL_NAMES: Mapping[ClaimLevel, str] = {
-    ClaimLevel.exact: "exact",
-    ClaimLevel.calibrated: "calibrated",
-    ClaimLevel.measured: "measured",
-    ClaimLevel.inconclusive: "inconclusive",
-}
-
-NOT_CLAIMED: Mapping[ClaimLevel, str] = {
-    ClaimLevel.exact: "It says nothing of copies outside Lethe, such as backups and inference servers, of the base "
-    "model, or of models and texts that others derived from older versions.",
-    ClaimLevel.calibrated: "It does not say that the weights equal those of a retrained adapter, only that the "
-    "measured difference lies within the stated tolerance.",
-    ClaimLevel.measured: "It does not say that nothing of the data is left in the weights. Tests of this power, on "
-    "this many instances, found no remainder; other tests might.",
-    ClaimLevel.inconclusive: "It does not say that the data were forgotten, nor that they were not. "
-    "There were too few instances, or the tests disagreed.",
 }
 
 TARGET_WORDS: Mapping[TargetState, str] = {
@@ -70,20 +52,6 @@ RUN_WORDS: Mapping[RunKind, str] = {
     RunKind.out_of_fold: "Preparation",
 }
 
-COPY_WORDS: Mapping[str, str] = {
-    Copy.sealed_rows: "The erased rows, encrypted; only workers can read them",
-    Copy.quarantined_anchor: "The adapter trained on the data, quarantined; it is never served",
-    Copy.derived_data: "Gradients, sketches, checkpoints and the like, made from the data; only workers can read them",
-    Copy.out_of_fold_predictions: "Predictions made while the line was prepared",
-    Copy.older_versions: "Older versions of the adapter, through the grace period",
-    Copy.inference_replicas: "Inference servers that have not loaded the new version yet",
-    Copy.backups: "Backups of your database and files",
-}
-
-DESTROYED_WORDS: Mapping[str, str] = {
-    Copy.sealed_rows: "The erased rows: their keys were destroyed, so nobody can decrypt them any more",
-}
-
 GROUP_WORDS: Mapping[Group, str] = {
     Group.forgotten: "forgotten",
     Group.corrected: "corrected",
@@ -108,13 +76,25 @@ _METRICS: Mapping[str, str] = {"min_k": "Min-K %", "exact_memorization": "Exact 
 _ACRONYMS = frozenset({"kl", "auc", "mia", "nll", "tpr", "fpr"})
 
 
+def not_claimed(level: ClaimLevel) -> str:
+    return f"It does not say {NOT_CLAIMED[level]}."
+
+
+def remaining_copy(kind: str) -> str:
+    return _capital(COPIES.get(kind, kind))
+
+
+def destroyed_copy(kind: str) -> str:
+    return _capital(DESTROYED.get(kind) or COPIES.get(kind, kind))
+
+
 def metric_name(metric: str) -> str:
     """`extraction_strength` is `Extraction strength`, `membership_auc` is `Membership AUC`."""
     if metric in _METRICS:
         return _METRICS[metric]
     words = metric.replace("-", "_").split("_")
     plain = " ".join(word.upper() if word.lower() in _ACRONYMS else word for word in words if word)
-    return plain[:1].upper() + plain[1:]
+    return _capital(plain)
 
 
 def measured_on(measurement: Measurement) -> str:
@@ -156,3 +136,7 @@ def duration(seconds: float) -> str:
         return f"{number(seconds)} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

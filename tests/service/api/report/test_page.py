@@ -179,10 +179,10 @@ class TestContent:
         text = page_of(api, path).text
         for part in (
             "support-bot@v2: Updated, and it passed its measurements", "M · measured", "interim",
-            "It was not compared with a retrained adapter.", "It does not say that nothing of the data is left",
+            "It was not compared with a retrained adapter.", "It does not say that the adapter is as if it had never learnt the data",
             "A later certificate will supersede it", "DSR-1", "gdpr", "before the due date", "1 × remove",
             "It was filed with Lethe, and its receipt signed", "Interim certificate for support-bot@v2",
-            "The erased rows, encrypted", "Lethe cannot know", "As requested.", "lethe verify", "Lethe 0.",
+            "The training rows themselves, encrypted", "Lethe cannot know", "As requested.", "lethe verify", "Lethe 0.",
         ):  # fmt: skip
             assert part in text, part
         for word in ("guaranteed", "compliant", "certified", "verified"):
@@ -229,15 +229,15 @@ class TestContent:
     def test_what_was_destroyed_is_told_with_what_remains(self, api: Api, line: str) -> None:
         path = file(api)
         api.serve(line)
-        for part in ("The erased rows, encrypted", "Gradients, sketches, checkpoints"):
+        for part in ("The training rows themselves, encrypted", "Gradients, sketches, checkpoints"):
             assert part in page_of(api, path).text, part
         assert "Destroyed, as the same" not in page_of(api, path).text
         rebuilt = file(api, **erasure("Person 2", strategy="rebuild"))
         api.rebuild(api.claim_queued(line, Lane.compact))
         for one in (path, rebuilt):
             text = page_of(api, one).text
-            assert "The erased rows: their keys were destroyed" in text
-            assert "The erased rows, encrypted" not in text
+            assert "The training rows themselves: their keys were destroyed" in text
+            assert "The training rows themselves, encrypted" not in text
 
     def test_the_request_becomes_final_after_what_made_it_so(self, api: Api, line: str) -> None:
         path = file(api, strategy="rebuild")
