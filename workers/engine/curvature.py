@@ -1,4 +1,4 @@
-"""The curvature C = Σⱼ sⱼ² rⱼᵀ rⱼ + cD as rows and a diagonal: an operator on [p], never a matrix [p, p].
+"""The curvature C = Σⱼ sⱼ² rⱼᵀ rⱼ + D as rows and a diagonal: an operator on [p], never a matrix [p, p].
 
 G is a sum over instances, so taking an instance out means dropping its rows (scale 0) and putting one
 in means appending rows. C therefore stays positive definite however many instances the ledger names.
@@ -20,9 +20,9 @@ SIDE = 512
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """Blocks of rows [mₖ, p], one scale a row [m] fp64, D [p] fp32, and c.
+    """Blocks of rows [mₖ, p], one scale a row [m] fp64, and D [p] fp32.
 
-    `gram` [m, m] fp64 is R D⁻¹ Rᵀ of the rows before scaling and for c = 1; it depends on the anchor
+    `gram` [m, m] fp64 is R D⁻¹ Rᵀ of the rows before scaling; it depends on the anchor
     alone and is stored with the sketch, so a solve needs only two products with the rows.
 
     Memory: the rows (bf16 or fp32) and 4p + 8m² bytes; 4 · m · 2¹⁴ more while a Gram matrix is formed.
@@ -33,16 +33,12 @@ class Curvature:
     scales: Tensor
     damping: Tensor
     gram: Tensor
-    multiplier: float = 1.0
 
     @classmethod
     def of(cls, rows: Tensor, damping: Tensor) -> "Curvature":
         """Curvature of rows [m, p], each at scale 1."""
         scales = torch.ones(len(rows), dtype=torch.float64, device=damping.device)
         return cls((rows,), scales, damping, own_gram_matrix(rows, damping))
-
-    def damped(self, multiplier: float) -> "Curvature":
-        return replace(self, multiplier=multiplier)
 
     def scaled(self, factors: Tensor) -> "Curvature":
         """Each row's scale times a factor ≥ 0 [m]; 0 drops the row."""
@@ -79,7 +75,7 @@ class Curvature:
 
     def apply(self, vector: Tensor) -> Tensor:
         """C v [p] fp64, for v [p] fp64."""
-        return self.combine(self.project(vector)) + self.multiplier * self.damping * vector
+        return self.combine(self.project(vector)) + self.damping * vector
 
 
 def gram_matrix(left: Tensor, right: Tensor, damping: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What loss an instance would have if it had never been trained on: the level that forgetting aims at."""
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -38,7 +37,3 @@ class NeverSeenLevel:
     def mean(self, base: Tensor) -> float:
         """The expected mean loss of instances whose loss under the base is `base` [m]."""
         return self.intercept + self.slope * float(base.double().mean())
-
-    def ceiling(self, base: Tensor) -> float:
-        """The mean loss that m never-seen instances reach at most, but for one in six times: one standard error up."""
-        return self.mean(base) + self.deviation / math.sqrt(len(base))

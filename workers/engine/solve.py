@@ -31,7 +31,7 @@ class Solver(Protocol):
 class Factorised:
     """C⁻¹ by one factorisation, for as many right-hand sides as there are.
 
-    C⁻¹b = (cD)⁻¹ [b − Rᵀ (cI + R D⁻¹ Rᵀ)⁻¹ R D⁻¹ b], the m × m system by Cholesky in fp64.
+    C⁻¹b = D⁻¹ [b − Rᵀ (I + R D⁻¹ Rᵀ)⁻¹ R D⁻¹ b], the m × m system by Cholesky in fp64.
 
     Memory: 40p + 24m² bytes beside the curvature.
     """
@@ -39,7 +39,7 @@ class Factorised:
     def __init__(self, curvature: Curvature) -> None:
         self.curvature = curvature
         scaled_gram = curvature.scales[:, None] * curvature.gram * curvature.scales
-        scaled_gram.diagonal().add_(curvature.multiplier)
+        scaled_gram.diagonal().add_(1)
         self._factor = torch.linalg.cholesky(scaled_gram)
 
     def __call__(self, b: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Factorised:
         curvature, vector = self.curvature, b.double()
         projected = curvature.project(vector / curvature.damping)
         coefficients = torch.cholesky_solve(projected[:, None], self._factor)[:, 0]
-        return (vector - curvature.combine(coefficients)) / (curvature.multiplier * curvature.damping)
+        return (vector - curvature.combine(coefficients)) / curvature.damping
 
 
 def woodbury(curvature: Curvature, b: Tensor) -> Solution:

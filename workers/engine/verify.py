@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, pstdev
 
+import torch
 from torch import Tensor
 
 from service.domain.engine import Losses
 from service.domain.measurements import Verified
+from workers.engine.calibration import expected_loss
 from workers.engine.evaluation import base_losses
 from workers.engine.metrics.extraction_strength import EXTRACTION_STRENGTH
 from workers.engine.metrics.groups import Groups, Observed, mean_loss
@@ -122,8 +124,8 @@ def goal_of(before: Baseline, level: NeverSeenLevel | None) -> float | None:
     here = mean_loss(before.forget)
     if here is None:
         return None
-    base = fmean(one.base_loss for one in before.forget if one.base_loss is not None)
-    return max(here, base if level is None else level.intercept + level.slope * base)
+    base = torch.tensor([one.base_loss for one in before.forget if one.base_loss is not None])
+    return max(here, expected_loss(base, level))
 
 
 def _moved(resident: Resident, tokens: Sequence[Tokens], before: Sequence[Observation], after: Tensor) -> Moved:

@@ -81,7 +81,7 @@ def matrix(curvature: Curvature) -> Tensor:
 
 
 def rows_only(curvature: Curvature) -> Tensor:
-    return matrix(curvature) - curvature.multiplier * curvature.damping.diag()
+    return matrix(curvature) - curvature.damping.diag()
 
 
 def error(found: Tensor, exact: Tensor) -> float:

@@ -47,7 +47,7 @@ def test_it_inverts_g_minus_old_plus_new_plus_damping(
         + multiplier * damping.double().diag()
     )
     exact = torch.linalg.solve(dense, b.double())
-    curvature = Curvature.of(rows, damping).scaled(without_removed()).extended(added).damped(multiplier)
+    curvature = Curvature.of(rows, multiplier * damping).scaled(without_removed()).extended(added)
 
     solution = SOLVERS[name](curvature, b)
 
@@ -56,7 +56,7 @@ def test_it_inverts_g_minus_old_plus_new_plus_damping(
 
 
 def test_conjugate_gradients_and_woodbury_agree(rows: Tensor, damping: Tensor, b: Tensor) -> None:
-    curvature = Curvature.of(rows, damping).damped(0.1)
+    curvature = Curvature.of(rows, 0.1 * damping)
     direct, iterative = SOLVERS["woodbury"](curvature, b), SOLVERS["cg"](curvature, b)
     assert float((direct.x - iterative.x).norm() / direct.x.norm()) < 1e-5
     # Preconditioned by D, a matrix of m rows has at most m + 1 distinct eigenvalues.
@@ -64,14 +64,14 @@ def test_conjugate_gradients_and_woodbury_agree(rows: Tensor, damping: Tensor, b
 
 
 def test_the_operator_is_the_dense_matrix(rows: Tensor, added: Tensor, damping: Tensor, b: Tensor) -> None:
-    curvature = Curvature.of(rows, damping).scaled(without_removed() * 1.5).extended(added).damped(2.0)
+    curvature = Curvature.of(rows, 2.0 * damping).scaled(without_removed() * 1.5).extended(added)
     kept = 1.5 * rows[REMOVED:]
     dense = kept.T @ kept + added.T @ added + 2 * damping.diag()
     torch.testing.assert_close(curvature.apply(b.double()), (dense @ b).double(), rtol=1e-5, atol=1e-5)
 
 
 def test_dropping_every_row_leaves_the_damping(rows: Tensor, damping: Tensor, b: Tensor) -> None:
-    curvature = Curvature.of(rows, damping).scaled(torch.zeros(TRAINED)).damped(0.5)
+    curvature = Curvature.of(rows, 0.5 * damping).scaled(torch.zeros(TRAINED))
     for solver in SOLVERS.values():
         torch.testing.assert_close(solver(curvature, b).x, b / (0.5 * damping))
 
@@ -118,7 +118,7 @@ def in_double(count: int, seed: int) -> Tensor:
 def test_one_factorisation_inverts_for_every_right_hand_side(multiplier: float, damping: Tensor) -> None:
     rows, added, sides = in_double(TRAINED, 0), in_double(ADDED, 1), in_double(5, 2)
     kept = without_removed().double() * 1.5
-    curvature = Curvature.of(rows, damping.double()).scaled(kept).extended(added).damped(multiplier)
+    curvature = Curvature.of(rows, multiplier * damping.double()).scaled(kept).extended(added)
     inverse = Factorised(curvature)
     scaled = torch.cat([kept[:, None] * rows, added])
     dense = scaled.T @ scaled + multiplier * damping.double().diag()

@@ -104,7 +104,7 @@ class _Level:
 def _verdict(was: float, drawn: Sample, level: _Level, training_level: float) -> bool | None:
     """The base's losses of known instances are not measured; they are taken to be as hard as the never-seen."""
     base = level.base if drawn.base is None else float(drawn.base.mean())
-    goal = max(was, level.loss.intercept + level.loss.slope * base)
+    goal = max(was, level.loss.mean(torch.tensor([base])))
     error = len(drawn) ** -0.5
     passed, _ = judge(
         Losses(was, None, None, None),

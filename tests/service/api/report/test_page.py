@@ -179,10 +179,12 @@ class TestContent:
         text = page_of(api, path).text
         for part in (
             "support-bot@v2: Updated, and it passed its measurements", "M · measured", "interim",
-            "It was not compared with a retrained adapter.", "It does not say that the adapter is as if it had never learnt the data",
+            "It was not compared with a retrained adapter.",
+            "It does not say that the adapter is as if it had never learnt the data",
             "A later certificate will supersede it", "DSR-1", "gdpr", "before the due date", "1 × remove",
             "It was filed with Lethe, and its receipt signed", "Interim certificate for support-bot@v2",
-            "The training rows themselves, encrypted", "Lethe cannot know", "As requested.", "lethe verify", "Lethe 0.",
+            "The training rows themselves, encrypted", "Lethe cannot know", "As requested.",
+            "lethe verify", "Lethe 0.",
         ):  # fmt: skip
             assert part in text, part
         for word in ("guaranteed", "compliant", "certified", "verified"):
