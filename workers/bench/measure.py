@@ -14,6 +14,9 @@ from workers.bench.relearning import Relearning, relearning
 from workers.engine.evaluation import adapter_losses
 from workers.engine.losses import label_logits
 from workers.engine.metrics.membership import membership_auc
+from workers.engine.metrics.min_k import MIN_K
+from workers.engine.metrics.observation import observe
+from workers.engine.metrics.oracle import forget_quality, priv_leak
 from workers.engine.predictions import kl_per_instance
 from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens, collate
@@ -47,8 +50,9 @@ class Measures(BaseModel):
     `kl` is the mean over oracles of KL(oracle ‖ answer) on the changed instances, `floor` the mean KL between
     two oracles that differ in their seed alone, and `fidelity` their ratio: 1 is as close as another retrain.
     `fidelity_same_seed` is against the first oracle only. `membership_auc` sets the forgotten apart from
-    never-seen instances by their loss. `relearn_before` and `relearn_after`: `relearning`. `delta_distance` is
-    relative to doing nothing.
+    never-seen instances by their loss. `priv_leak` (per cent) and `ks` compare Min-40 % scores with those of the first
+    oracle, `ks_smallest_p` being the least that so few instances could give. `relearn_before` and `relearn_after`:
+    `relearning`. `delta_distance` is relative to doing nothing.
     """
 
     # A method that diverges measures as infinite, and a plain JSON number cannot say so.
@@ -73,6 +77,10 @@ class Measures(BaseModel):
     oracle_retained_loss: float
     membership_auc: float
     oracle_membership_auc: float
+    priv_leak: float | None
+    ks_distance: float
+    ks_p: float
+    ks_smallest_p: float
     relearn_before: float | None = None
     relearn_after: float | None = None
     oracle_relearn_before: float | None = None
@@ -101,6 +109,32 @@ class Exam:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """Min-40 % scores of the forgotten [m] and of the never-seen [n] under one adapter."""
+
+    forgotten: Tensor
+    unseen: Tensor
+
+    @classmethod
+    def of(cls, resident: Resident, groups: Groups, weights: Tensor) -> "Scores":
+        forgotten, unseen = (
+            torch.tensor([MIN_K.score(one) for one in observe(resident, group, weights)])
+            for group in (groups.forgotten, groups.unseen)
+        )
+        return cls(forgotten, unseen)
+
+    def against(self, oracle: "Scores") -> dict[str, float | None]:
+        """What only an oracle's scores can tell."""
+        quality = forget_quality(self.forgotten.tolist(), oracle.forgotten.tolist())
+        return {
+            "priv_leak": priv_leak(self.forgotten, self.unseen, oracle.forgotten, oracle.unseen),
+            "ks_distance": quality.distance,
+            "ks_p": quality.p,
+            "ks_smallest_p": quality.smallest_p,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Yardstick:
     """The oracles' predictions on every group, the noise floors, and what the oracles themselves measure.
 
@@ -114,6 +148,7 @@ class Yardstick:
     expected: Mapping[str, Sequence[Sequence[Tensor]]]
     floors: Mapping[str, float]
     oracle: Mapping[str, float | None]
+    scores: "Scores"
 
     @classmethod
     def of(cls, resident: Resident, groups: Groups, anchor: Tensor, oracles: Sequence[Tensor]) -> "Yardstick":
@@ -127,7 +162,8 @@ class Yardstick:
             for name, found in expected.items()
         }
         exams = [_examine(resident, groups, oracle).figures("oracle_") for oracle in oracles]
-        return cls(resident, groups, anchor, oracles, expected, floors, _means(exams))
+        scores = Scores.of(resident, groups, oracles[0])
+        return cls(resident, groups, anchor, oracles, expected, floors, _means(exams), scores)
 
     def measure(self, candidate: Tensor) -> Measures:
         """Measures weights [p]; leaves the resident with any weights."""
@@ -140,6 +176,7 @@ class Yardstick:
             if not name:
                 found["fidelity_same_seed"] = apart[0] / floor
         found |= _examine(self.resident, self.groups, candidate).figures()
+        found |= Scores.of(self.resident, self.groups, candidate).against(self.scores)
         distances = [relative_distance(self.resident, candidate, oracle, self.anchor) for oracle in self.oracles]
         return Measures.model_validate({**found, "delta_distance": fmean(distances)})
 

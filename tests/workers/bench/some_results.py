@@ -42,6 +42,10 @@ def result(method: str, cost: float, fidelity: float, **fields: Any) -> Result:
         "oracle_retained_loss": 0.1,
         "membership_auc": 0.7,
         "oracle_membership_auc": 0.5,
+        "priv_leak": -3.0,
+        "ks_distance": 0.2,
+        "ks_p": 0.9,
+        "ks_smallest_p": 0.001,
         "delta_distance": 0.9,
     }
     return Result.model_validate({**plain, "method": method, "cost": cost, "fidelity": fidelity, **fields})

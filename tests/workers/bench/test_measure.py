@@ -72,6 +72,15 @@ def test_an_oracle_is_at_no_distance_from_itself(yardstick: Yardstick, oracles: 
     assert yardstick.measure(oracles[0]).fidelity_same_seed == 0
 
 
+def test_the_first_oracle_leaks_nothing_against_itself(yardstick: Yardstick, oracles: list[Tensor]) -> None:
+    found = yardstick.measure(oracles[0])
+    assert found.priv_leak in (0.0, None)
+    assert (found.ks_distance, found.ks_p) == (0.0, 1.0)
+    other = yardstick.measure(oracles[1])
+    assert other.ks_distance > 0
+    assert other.ks_smallest_p <= other.ks_p <= 1
+
+
 def test_doing_nothing_is_as_far_as_the_anchor(nothing: Measures) -> None:
     assert nothing.delta_distance == pytest.approx(1)
     assert nothing.forget_loss < nothing.oracle_forget_loss

@@ -21,11 +21,6 @@ class ForgetQuality:
     p: float
     smallest_p: float
 
-    @property
-    def can_tell(self) -> bool:
-        """Whether any difference at all could have come out below 0.05."""
-        return self.smallest_p < 0.05
-
 
 def forget_quality(unlearned: Sequence[float], oracle: Sequence[float]) -> ForgetQuality:
     """Of an instance's score under the unlearned and under the oracle adapter (TOFU, arXiv:2401.06121)."""
