@@ -92,7 +92,7 @@ def _claims(said: Predicate) -> Iterator[str]:
         yield "It is interim: the adapter may still be retrained, and a later certificate then takes its place."
     yield _amounts(said.get("data") or {})
     yield from _deadline(said.get("clock") or {})
-    yield from _measured(said.get("measurements") or {})
+    yield from _measured(said.get("measurements") or {}, (said.get("method") or {}).get("strategy"))
 
 
 def _amounts(data: Predicate) -> str:
@@ -114,7 +114,9 @@ def _deadline(clock: Predicate) -> Iterator[str]:
     )
 
 
-def _measured(measured: Predicate) -> Iterator[str]:
+def _measured(measured: Predicate, strategy: str | None) -> Iterator[str]:
+    # A trained version is compared with the bare base model, an update with the version that it was solved from.
+    earlier = "before" if strategy == "influence" else "under the bare base model"
     before, after = measured.get("before") or {}, measured.get("after") or {}
     for group, told in (
         ("forget", "the removed instances"),
@@ -123,7 +125,7 @@ def _measured(measured: Predicate) -> Iterator[str]:
         ("holdout", "instances never seen"),
     ):
         if after.get(group) is not None:
-            was = "" if before.get(group) is None else f", {before[group]:.3f} before"
+            was = "" if before.get(group) is None else f", {before[group]:.3f} {earlier}"
             yield f"Measured: mean loss on {told} {after[group]:.3f} nats a token{was}."
     for name, told in (
         ("retained_kl", "divergence from the adapter before, on what stays"),

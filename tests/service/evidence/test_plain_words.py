@@ -59,12 +59,28 @@ def test_what_was_measured_and_what_was_not() -> None:
     measured = {"before": {"forget": 0.1}, "after": {"forget": 0.9}, "retained_kl": 0.001, "passed": None}
     facts = certificate_facts()
 
-    told = text(read(replace(facts, method=replace(facts.method, measurements={**measured, "reasons": ["Few."]}))))
+    told = text(
+        read(
+            replace(
+                facts,
+                method=replace(facts.method, strategy="influence", measurements={**measured, "reasons": ["Few."]}),
+            )
+        )
+    )
 
     assert "mean loss on the removed instances 0.900 nats a token, 0.100 before" in told
     assert "what stays 0.001" in told
     assert "The verification could not tell. Few." in told
     assert "tests that were not run: relearning" in told
+
+
+def test_a_rebuild_is_compared_with_the_bare_base_model() -> None:
+    measured = {"before": {"retained": 1.2}, "after": {"retained": 0.2}}
+    facts = certificate_facts()
+    method = replace(facts.method, strategy="rebuild", measurements=measured)
+
+    told = text(read(replace(facts, method=method)))
+    assert "mean loss on what stays 0.200 nats a token, 1.200 under the bare base model" in told
 
 
 def test_every_copy_that_can_remain_has_words() -> None:
