@@ -1,0 +1,1 @@
+"""How versions reach inference servers: pushed, pulled, or resolved by name."""
