@@ -77,8 +77,8 @@ def _measure(options: argparse.Namespace, setting: Setting, line: Line | None, c
     (options.out / "bench.md").write_text(table.markdown(report), encoding="utf-8")
     plot(report, options.out)
     console = Console()
-    console.print(table.render(report))
-    console.print(f"bench.json, bench.md, bench.png and bench.svg are in {options.out}")
+    console.print(table.render(report, console.width))
+    console.print(f"bench.md (every column), bench.json, bench.png and bench.svg are in {options.out}")
 
 
 def _watched(bench: Bench) -> Report:

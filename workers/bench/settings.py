@@ -16,7 +16,7 @@ REGIMES = ("memorised", "ordinary")
 ORDINARY_EPOCHS = 6
 TOFU_VOCABULARY = 2000
 # Whose facts are trained on, and how many of them where it is to be quick.
-PEOPLE, FEW_PEOPLE = 60, 30
+PEOPLE, FEW_PEOPLE = 60, 24
 
 
 def _anything(content: Content) -> bool:

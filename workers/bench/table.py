@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
@@ -52,6 +53,8 @@ COLUMNS: dict[str, Column] = {
     "AUC": Column(lambda result: result.membership_auc, retrained=lambda result: result.oracle_membership_auc),
     "ΔW": Column(lambda result: result.delta_distance),
 }
+# Where a terminal has no room for all of them, nor would there be any to read.
+WIDE, NARROW = 180, ("cost", "fidelity", "retained", "forget loss")
 LEGEND = (
     "cost: instance gradients, as a share of a full retrain; time: wall time likewise. fidelity, retained, never "
     "seen, reworded: KL from retrained adapters, in noise floors (1 is another retrain); median: of fidelity. "
@@ -102,9 +105,10 @@ def questions(report: Report) -> dict[str, list[Result]]:
     return found
 
 
-def render(report: Report) -> RenderableType:
-    """For the terminal."""
-    tables = [_table(title, rows(found)) for title, found in questions(report).items()]
+def render(report: Report, width: int) -> RenderableType:
+    """For a terminal of so many characters a line; a narrow one gets the columns that matter most."""
+    columns = tuple(COLUMNS) if width >= WIDE else NARROW
+    tables = [_table(title, rows(found), columns) for title, found in questions(report).items()]
     return Group(*tables, LEGEND, *_failures(report))
 
 
@@ -122,14 +126,14 @@ def markdown(report: Report) -> str:
     return "\n\n".join(part for part in (*parts, LEGEND.replace("*", r"\*"), failures) if part) + "\n"
 
 
-def _table(title: str, found: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
+def _table(title: str, found: Sequence[Row], columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    for column in COLUMNS:
+    for column in columns:
         table.add_column(column, justify="right")
     for row in found:
         name = f"{row.method} *" if row.pareto else row.method
-        table.add_row(name, *(row.cell(column) for column in COLUMNS), style="bold" if row.ours else None)
+        table.add_row(name, *(row.cell(column) for column in columns), style="bold" if row.ours else None)
     return table
 
 

@@ -189,7 +189,7 @@ def test_damping_stands_beside_the_hessian(case: Case) -> None:
     damping = 1e4
     b = right_hand_side(case.line.resident, case.changes)
     bound = float(b.abs().max()) / damping
-    written = AsWritten(steps=25, rates=(bound / 10,), damping=damping)
+    written = AsWritten(most_steps=25, rates=(bound / 10,), damping=damping)
     moved = written(case) - case.line.anchor
     assert float(moved @ b / (moved.norm() * b.norm())) > 0.98
 

@@ -20,10 +20,10 @@ SOME = (
 )
 
 
-def _text(found: Report) -> str:
-    console = Console(width=250, file=StringIO())
+def _text(found: Report, width: int = 250) -> str:
+    console = Console(width=width, file=StringIO())
     with console.capture() as shown:
-        console.print(render(found))
+        console.print(render(found, width))
     return shown.get()
 
 
@@ -52,6 +52,13 @@ def test_the_retrained_figure_stands_in_brackets_and_a_missing_one_is_a_dash() -
     assert row.cell("forget loss") == "1.50 (2.50)"
     assert row.cell("relearned") == "1.00 (1.25)"
     assert row.cell("reworded") == "–"
+
+
+def test_a_narrow_terminal_gets_the_figures_that_matter_most_and_none_is_cut() -> None:
+    shown = _text(report(*SOME), width=80)
+    assert "…" not in shown
+    assert "0.040 ±0.014" in shown
+    assert "AUC" not in shown.split("cost:")[0]
 
 
 def test_every_question_has_its_own_table() -> None:

@@ -28,11 +28,14 @@ WATCHED = 32
 class AsWritten:
     """The programme solved with many steps, at the best of several learning rates; `damping` is added to H.
 
+    So many `passes` over the training set, in at most `most_steps` steps of a mini-batch each.
+
     Tuned without any oracle: of the rates, and of each x as it is and at the length at which the forgotten reach the
     loss of never-seen data, what leaves them closest to that loss, plus the change that it makes to what is retained.
     """
 
-    steps: int = 2000
+    passes: int = 6
+    most_steps: int = 2000
     rates: tuple[float, ...] = (1e-5, 1e-4, 1e-3)
     batch: int = 1
     damping: float = 0.0
@@ -53,11 +56,12 @@ class AsWritten:
     def _solve(self, case: Case, b: Tensor) -> Tensor:
         """x [k, p] for each rate; all of them see the same mini-batches."""
         product = _products(case, self.batch)
+        steps = min(self.passes * len(case.line.data.examples) // self.batch, self.most_steps)
         return minimise(
             lambda x: product(x) + self.damping * x,
             b,
             torch.zeros(len(self.rates), len(b), device=b.device),
-            steps=self.steps,
+            steps=steps,
             rates=self.rates,
             decay=0.0,
         )
