@@ -26,6 +26,7 @@ from service.api.routes import (
     keys,
     plans,
     requests,
+    roll_forwards,
     runs,
     signing_keys,
     versions,
@@ -38,7 +39,20 @@ from service.store.blobs import Blobs
 from service.store.database import Store
 
 # Documented order. All but `health` ask for a key.
-RESOURCES = (datasets, adapters, versions, downloads, plans, requests, runs, events, audit, keys, signing_keys)
+RESOURCES = (
+    datasets,
+    adapters,
+    versions,
+    downloads,
+    roll_forwards,
+    plans,
+    requests,
+    runs,
+    events,
+    audit,
+    keys,
+    signing_keys,
+)
 
 
 def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> FastAPI:

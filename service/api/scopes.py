@@ -23,6 +23,8 @@ SCOPE_OF: Mapping[str, Scope] = {
     "set_alias": Scope.adapters_write,
     "delete_alias": Scope.adapters_write,
     "create_rebuild": Scope.adapters_write,
+    "plan_roll_forward": Scope.adapters_read,
+    "create_roll_forward": Scope.adapters_write,
     "create_plan": Scope.requests_create,
     "create_request": Scope.requests_create,
     "list_requests": Scope.requests_read,

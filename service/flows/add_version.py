@@ -16,7 +16,10 @@ from service.store.tables import Line, Version
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """Where a new anchor comes from. `archive` and `record`: blob prefixes of checked uploads (imports only)."""
+    """Where a new anchor comes from. `archive` and `record`: blob prefixes of checked uploads (imports only).
+
+    `rolls_forward`: number of the version whose recipe is trained anew, with the line's ledger replayed.
+    """
 
     kind: RunKind
     dataset: str
@@ -26,6 +29,7 @@ class VersionSource:
     archive: str | None = None
     record: str | None = None
     expected_losses: Mapping[str, float] | None = None
+    rolls_forward: int | None = None
 
 
 def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) -> Version:
@@ -43,13 +47,18 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
     if source.holdout is not None:
         find_dataset(unit, source.holdout, field="holdout")
         _check_holdout(unit, source.dataset, source.holdout)
-    _check_line(unit, line)
+    check_trainable(unit, line)
     _check_suppression(unit, line, source.dataset)
+    return begin_version(unit, line, source, actor=actor)
+
+
+def begin_version(unit: Unit, line: Line, source: VersionSource, *, actor: str) -> Version:
+    """The version's row and its run, without any check. The line must be locked."""
     version = _version(unit, line, source)
     unit.versions.add(version)
     version.run_id = unit.runs.enqueue(line.id, source.kind, pool=line.pool, now=unit.now, version_id=version.id)
-    unit.audit(actor, "version.created", adapter=adapter, version=version.number, kind=source.kind)
-    unit.emit("version.created", adapter=adapter, run_id=version.run_id, version=version.number, kind=source.kind)
+    unit.audit(actor, "version.created", adapter=line.name, version=version.number, kind=source.kind)
+    unit.emit("version.created", adapter=line.name, run_id=version.run_id, version=version.number, kind=source.kind)
     return version
 
 
@@ -66,7 +75,8 @@ def _check_holdout(unit: Unit, dataset_id: str, holdout_id: str) -> None:
         )
 
 
-def _check_line(unit: Unit, line: Line) -> None:
+def check_trainable(unit: Unit, line: Line) -> None:
+    """Raises Conflict if the line is retired, Busy if it makes an anchor already or has open requests."""
     if line.retired_at is not None:
         raise Conflict("The line is retired.", fix="Create another line.", code="line-retired")
     busy = unit.runs.queued(line.id, Lane.compact) or unit.runs.running(line.id, Lane.compact)
@@ -108,6 +118,7 @@ def _version(unit: Unit, line: Line, source: VersionSource) -> Version:
             "archive": source.archive,
             "record": source.record,
             "expected_losses": None if source.expected_losses is None else dict(source.expected_losses),
+            "rolls_forward": source.rolls_forward,
         },
         ledger_seq=0,
     )

@@ -63,8 +63,12 @@ def _check_floor(unit: Unit, line: Line, version: Version) -> None:
     raise UndoesErasure(
         "The version is older than an erasure on this line.",
         field="/version",
-        fix="Choose the lowest allowed version or a newer one.",
-        extra={"lowest_allowed": None if lowest is None else f"v{lowest.number}"},
+        fix="Choose the lowest allowed version or a newer one, or roll forward to it: its recipe is then trained anew "
+        "without what was erased since.",
+        extra={
+            "lowest_allowed": None if lowest is None else f"v{lowest.number}",
+            "roll_forward": f"/v1/adapters/{line.name}/roll-forwards",
+        },
     )
 
 

@@ -161,7 +161,8 @@ def training_set(
 def _first_anchor(
     unit: Unit, vault: Vault, line: Line, version: Version, materialise: Materialise, out: Path
 ) -> TrainJob | ImportJob:
-    data = training_set(unit, vault, line, version, ())
+    edits = _unbaked(unit, vault, line, version) if version.source.get("rolls_forward") else ()
+    data = training_set(unit, vault, line, version, edits)
     recipe = None if version.recipe is None else Recipe.model_validate(version.recipe)
     if version.kind == RunKind.train:
         assert recipe is not None, "training needs a recipe"
@@ -196,6 +197,12 @@ def _holdout(
     rows = [row for row in rows if sealed[row.text_id].wrapped_key is not None]
     known = texts.contents(unit, vault, [row.text_id for row in rows])
     return tuple(Example(row.instance_id, known[row.text_id]) for row in rows)
+
+
+def _unbaked(unit: Unit, vault: Vault, line: Line, version: Version) -> tuple[Edit, ...]:
+    """What was published since the line's anchor of the dataset that `version` is trained on."""
+    tail = [e for e in unit.ledger.of_line(line.id) if e.baked_id is None and e.dataset_id == version.dataset_id]
+    return to_edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
 
 
 def _tail(entries: Sequence[LedgerEntry], after_seq: int) -> list[LedgerEntry]:

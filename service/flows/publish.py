@@ -24,6 +24,7 @@ from service.flows.finish import finish
 from service.flows.level import level_of_anchor, level_of_answer
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
+from service.flows.roll_forward import unreplayed
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
 from service.flows.strategy import can_rebuild, estimated_rebuild_s, policy_of
 from service.flows.vault import Vault
@@ -41,13 +42,13 @@ class TailMoved:
 def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnchor) -> None:
     """A trained or imported version becomes ready and the line's anchor.
 
-    A dataset that holds something erased meanwhile is refused; the version is then `rejected`. One that
+    A training set that holds something erased meanwhile is refused; the version is then `rejected`. One that
     holds nothing of the kind covers every earlier request of the line: exactly, if it was trained here.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
     line = unit.lines.lock(claim.line_id)
     version = unit.versions.get(str(run.version_id))
-    if unit.datasets.suppressed_count(version.dataset_id, line.id) or _has_open_targets(unit, line):
+    if _was_overtaken(unit, line, run, version):
         store_adapter(version, staged.adapter)
         version.artefacts_prefix = staged.artefacts.prefix
         version.source = {**version.source, "expected_losses": None}
@@ -132,6 +133,16 @@ def publish_rebuild(
         _schedule_rebuild(unit, line, anchor, run, answer.result.drift)
     finish(unit, line, run, staged.result.seconds)
     return None
+
+
+def _was_overtaken(unit: Unit, line: Line, run: Run, version: Version) -> bool:
+    """Whether the version was trained on what is to be forgotten by now. A roll-forward replays the ledger as it was
+    when the run was claimed."""
+    if _has_open_targets(unit, line):
+        return True
+    if version.source.get("rolls_forward"):
+        return line.ledger_head != run.frozen_seq or bool(unreplayed(unit, line, version.dataset_id))
+    return bool(unit.datasets.suppressed_count(version.dataset_id, line.id))
 
 
 def _has_open_targets(unit: Unit, line: Line) -> bool:

@@ -71,6 +71,9 @@ class VersionRead(Output):
         examples=["M"],
     )
     aliases: list[str] = Field(description="Aliases that point at it.", examples=[["production"]])
+    rolls_forward: str | None = Field(
+        description="The version whose recipe was trained anew for it, without what was erased since.", examples=["v2"]
+    )
     run: str | None = Field(description="The run that made it.", examples=["run_0192…"])
     dataset: str = Field(description="Its training data.", examples=["ds_0192…"])
     holdout: str | None = Field(description="Data it never saw.", examples=["ds_0192…"])
@@ -87,6 +90,24 @@ class VersionRead(Output):
 
 class VersionPage(Page[VersionRead]):
     pass
+
+
+class RollForwardCreate(Input):
+    """Which version to be like again, but for what was erased since."""
+
+    version: str = Field(max_length=63, description="The older version; it may be withdrawn.", examples=["v2"])
+
+
+class RollForwardPlan(Output):
+    """What a roll-forward would train now. Nothing was changed."""
+
+    version: str = Field(description="The older version.", examples=["v2"])
+    anchor: str = Field(description="The trained version whose recipe and dataset are taken.", examples=["v1"])
+    recipe: Recipe = Field(description="How it would be trained.")
+    dataset: str = Field(description="What it would be trained on, with the ledger replayed.", examples=["ds_0192…"])
+    instances: int = Field(description="Instances that are left to train on.", examples=[354])
+    replayed: int = Field(description="Instances that were removed or changed since that version.", examples=[6])
+    estimated_seconds: float | None = Field(description="Estimated run time; null if unknown.", examples=[620.0])
 
 
 class Withdrawal(Input):

@@ -3,9 +3,10 @@
 from typing import Literal
 
 from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CapabilityRead
-from service.api.schemas.versions import VersionRead
-from service.domain.adapters import Policy
+from service.api.schemas.versions import RollForwardPlan, VersionRead
+from service.domain.adapters import Policy, Recipe
 from service.domain.states import VersionState
+from service.flows.roll_forward import RollForward
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
 
@@ -70,6 +71,7 @@ def version_read(unit: Unit, line: Line, version: Version) -> VersionRead:
             "anchor": version_name(unit, version.anchor_id),
             "claim_level": version.claim_level,
             "aliases": [alias.name for alias in unit.lines.aliases(line.id) if alias.version_id == version.id],
+            "rolls_forward": _rolls_forward(version),
             "run": version.run_id,
             "dataset": version.dataset_id,
             "holdout": version.holdout_id,
@@ -84,6 +86,24 @@ def version_read(unit: Unit, line: Line, version: Version) -> VersionRead:
             "withdrawn_at": version.withdrawn_at,
         }
     )
+
+
+def roll_forward_plan(planned: RollForward) -> RollForwardPlan:
+    anchor = planned.anchor
+    return RollForwardPlan(
+        version=f"v{planned.version.number}",
+        anchor=f"v{anchor.number}",
+        recipe=Recipe.model_validate(anchor.recipe),
+        dataset=anchor.dataset_id,
+        instances=planned.instances,
+        replayed=planned.replayed,
+        estimated_seconds=planned.estimated_s,
+    )
+
+
+def _rolls_forward(version: Version) -> str | None:
+    number = version.source.get("rolls_forward")
+    return None if number is None else f"v{number}"
 
 
 def _capabilities(version: Version) -> list[CapabilityRead]:

@@ -36,7 +36,7 @@ def test_never_to_a_version_that_would_undo_an_erasure(house: House) -> None:
     for version in ("v1", "v2"):
         with pytest.raises(UndoesErasure) as refused:
             point(house, "production", version, "v3")
-        assert refused.value.extra == {"lowest_allowed": "v3"}
+        assert refused.value.extra == {"lowest_allowed": "v3", "roll_forward": "/v1/adapters/bot/roll-forwards"}
 
 
 def test_unknown_and_withdrawn_versions(house: House) -> None:
