@@ -15,7 +15,8 @@ from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.operations import Operation
-from service.domain.signing import RevocationReason
+from service.domain.signing import KeyPurpose, RevocationReason
+from service.evidence.model_signature import BUNDLE
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -111,6 +112,10 @@ class LetheClient:
     def versions(self, adapter: str) -> Iterator[Version]:
         return (Version.model_validate(item) for item in self._pages(f"/v1/adapters/{adapter}/versions"))
 
+    def signature(self, adapter: str, version: str) -> str:
+        """The OpenSSF model signature of a version's files, as a Sigstore bundle."""
+        return self.transport.text(f"/v1/adapters/{adapter}/versions/{version}/signature", BUNDLE)
+
     def set_alias(self, adapter: str, alias: str, version: str, *, expected: str | None) -> Mapping[str, Any]:
         """Point an alias at `version` if it points at `expected` now (None: if it does not exist yet)."""
         body = {"version": version, "expected": expected}
@@ -161,8 +166,9 @@ class LetheClient:
         """Newest first, retired and revoked ones too."""
         return [SigningKey.model_validate(item) for item in self.transport.get("/v1/signing-keys")["items"]]
 
-    def rotate_signing_key(self) -> SigningKey:
-        return SigningKey.model_validate(self.transport.send("POST", "/v1/signing-keys/rotate", {}))
+    def rotate_signing_key(self, purpose: KeyPurpose) -> SigningKey:
+        answer = self.transport.send("POST", "/v1/signing-keys/rotate", {"purpose": purpose})
+        return SigningKey.model_validate(answer)
 
     def revoke_signing_key(self, kid: str, reason: RevocationReason) -> SigningKey:
         return SigningKey.model_validate(

@@ -119,6 +119,7 @@ class Run(_Answer):
 
 class SigningKey(_Answer):
     kid: str
+    purpose: str
     created_at: datetime
     retired_at: datetime | None = None
     revoked_at: datetime | None = None

@@ -93,11 +93,11 @@ def datasets_table(datasets: Iterable[Dataset]) -> Table:
 
 
 def signing_keys_table(keys: Iterable[SigningKey]) -> Table:
-    table = _table("signing key", "state", "since")
+    table = _table("signing key", "for", "state", "since")
     for key in keys:
         state = f"revoked: {key.revocation_reason}" if key.revoked_at else "retired" if key.retired_at else "signs"
         since = key.revoked_at or key.retired_at or key.created_at
-        table.add_row(key.kid, state, f"{since:%Y-%m-%d %H:%M}")
+        table.add_row(key.kid, key.purpose, state, f"{since:%Y-%m-%d %H:%M}")
     return table
 
 

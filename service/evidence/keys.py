@@ -59,8 +59,9 @@ class Signer:
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
-    """The key id of a public key: its RFC 7638 thumbprint over the members that RFC 8037 names."""
-    members = {name: jwk[name] for name in ("crv", "kty", "x")}
+    """The key id of a public key: its RFC 7638 thumbprint (section 3.2; for Ed25519 as RFC 8037 has it)."""
+    names = ("crv", "kty", "x", "y") if jwk["kty"] == "EC" else ("crv", "kty", "x")
+    members = {name: jwk[name] for name in names}
     return _base64url(hashlib.sha256(canonical_json(members)).digest())
 
 
@@ -69,7 +70,7 @@ def jwks(keys: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
     Keys may have further members, which those who do not know them ignore (RFC 7517, section 4).
     """
-    return {"keys": [{**jwk, "kid": thumbprint(jwk), "use": "sig", "alg": "EdDSA"} for jwk in keys]}
+    return {"keys": [{**jwk, "kid": thumbprint(jwk), "use": "sig", "alg": _algorithm(jwk)} for jwk in keys]}
 
 
 def public_keys(key_set: Mapping[str, Iterable[Mapping[str, str]]]) -> list[Ed25519PublicKey]:
@@ -86,6 +87,10 @@ def public_keys(key_set: Mapping[str, Iterable[Mapping[str, str]]]) -> list[Ed25
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InvalidInput("This is no JSON Web Key Set.", code="not-a-key-set") from None
+
+
+def _algorithm(jwk: Mapping[str, Any]) -> str:
+    return "ES256" if jwk["kty"] == "EC" else "EdDSA"
 
 
 def _base64url(data: bytes) -> str:

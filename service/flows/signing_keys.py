@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service.domain.errors import Conflict, NotFound
-from service.domain.signing import RevocationReason
+from service.domain.signing import KeyPurpose, RevocationReason
 from service.evidence.statements import timestamp
 from service.flows.vault import Vault, new_signing_key
 from service.store.database import Unit
 from service.store.tables import SigningKey
 
 
-def rotate_signing_key(unit: Unit, vault: Vault, *, actor: str) -> SigningKey:
+def rotate_signing_key(unit: Unit, vault: Vault, purpose: KeyPurpose, *, actor: str) -> SigningKey:
     """A new key that signs from now on. The one before is retired; what it signed stays valid."""
-    before = unit.access.signing_now(retire=True)
+    before = unit.access.signing_now(purpose, retire=True)
     if before is not None:
         before.retired_at = unit.now
-    row = new_signing_key(unit, vault.sealer)
+    row = new_signing_key(unit, vault.sealer, purpose)
     retired = None if before is None else before.kid
     unit.audit(actor, "signing_key.rotated", kid=row.kid, retired=retired)
     unit.emit("signing_key.rotated", kid=row.kid, retired=retired)
@@ -46,7 +46,7 @@ def revoke_signing_key(unit: Unit, vault: Vault, kid: str, *, reason: Revocation
             code="key-compromised",
         )  # fmt: skip
     if row.retired_at is None:
-        rotate_signing_key(unit, vault, actor=actor)
+        rotate_signing_key(unit, vault, row.purpose, actor=actor)
     row.revoked_at, row.revocation_reason = row.revoked_at or unit.now, reason
     unit.audit(actor, "signing_key.revoked", kid=kid, reason=reason)
     unit.emit("signing_key.revoked", kid=kid, reason=reason)

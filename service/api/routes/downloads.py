@@ -1,5 +1,6 @@
-"""Download a version: its files one by one, or all of them as an archive."""
+"""Download a version: its files one by one, all of them as an archive, and their signature."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -10,6 +11,7 @@ from service.api.downloads import Conditions, Representation, respond
 from service.api.problems import Responses, problems
 from service.api.visibility import visible_line
 from service.domain.errors import NotFound
+from service.evidence.model_signature import BUNDLE, SIGNATURE_FILE, model_signature
 from service.flows.alias import check_servable
 from service.flows.lookup import find_version
 from service.store.archives.write import archive_of_tree
@@ -98,6 +100,33 @@ def download_file(
     return respond(item, conditions)
 
 
+@router.get("/signature", response_class=Response, responses=_bytes(BUNDLE))
+def download_signature(
+    name: Name, version: VersionPath, context: InContext, actor: Caller, conditions: InConditions
+) -> Response:
+    """Download the OpenSSF model signature of a version (`model.sig`), made with the key that signs versions now.
+
+    It is not one of the version's files, which the version's digest covers: a key may be replaced, a version never.
+    """
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        row = find_version(unit, line, version)
+        check_servable(row)
+        digests = {file: entry["sha256"] for file, entry in (row.files or {}).items()}
+        bundle = model_signature(f"{line.name}@v{row.number}", digests, context.vault.model_signer(unit))
+    sha256 = hashlib.sha256(bundle).hexdigest()
+    item = Representation(
+        tag=f"sha256:{sha256}",
+        size=len(bundle),
+        media_type=BUNDLE,
+        filename=SIGNATURE_FILE,
+        read=lambda start, stop: iter((bundle[start:stop],)),
+        sha256=sha256,
+        headers=_names(line, row),
+    )
+    return respond(item, conditions)
+
+
 def _names(line: Line, version: Version) -> dict[str, str]:
     return {"X-Lethe-Version": f"{line.name}@v{version.number}", "X-Lethe-Digest": str(version.digest)}
 
@@ -105,3 +134,4 @@ def _names(line: Line, version: Version) -> dict[str, str]:
 # HEAD is the same operation without a body; it does not get an operation id of its own.
 router.head("/archive", include_in_schema=False)(download_archive)
 router.head("/files/{file}", include_in_schema=False)(download_file)
+router.head("/signature", include_in_schema=False)(download_signature)

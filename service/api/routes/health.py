@@ -12,9 +12,12 @@ from service.api.context import Context, InContext
 from service.api.metrics import Metrics
 from service.api.problems import Responses
 from service.api.schemas.health import JwkSet, Live, Ready, VersionInfo
+from service.domain.signing import KeyPurpose
 from service.domain.version import ENGINE_VERSION
 from service.evidence.keys import jwks
+from service.evidence.model_keys import pem
 from service.flows.signing_keys import published_keys
+from service.flows.vault import signing_now
 from service.store.migrate import at_head
 
 router = APIRouter(tags=["operations"])
@@ -76,3 +79,11 @@ def get_jwks(context: InContext) -> JwkSet:
     """The public keys that verify what is signed here. Retired and revoked ones stay, and say that they are."""
     with context.store.read() as unit:
         return JwkSet.model_validate(jwks(published_keys(unit)))
+
+
+@router.get("/.well-known/model-signing.pem", response_class=PlainTextResponse)
+def get_model_signing_key(context: InContext) -> Response:
+    """The public key that verifies the signatures of versions now, as PEM. The key set has the earlier ones too."""
+    with context.store.read() as unit:
+        row = signing_now(unit, KeyPurpose.models)
+    return Response(pem(row.jwk), media_type="application/x-pem-file")

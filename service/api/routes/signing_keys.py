@@ -9,7 +9,7 @@ from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
 from service.api.problems import problems
-from service.api.schemas.signing_keys import Revocation, SigningKeyList, SigningKeyRead
+from service.api.schemas.signing_keys import Revocation, Rotation, SigningKeyList, SigningKeyRead
 from service.api.visibility import require_unbound
 from service.flows import signing_keys as flow
 from service.store.database import Unit
@@ -32,13 +32,15 @@ def list_signing_keys(context: InContext, actor: Caller) -> SigningKeyList:
         return SigningKeyList(items=[_read(row) for row in unit.access.signing_keys()])
 
 
-@router.post("/rotate", status_code=201, response_model=SigningKeyRead, responses=problems(400, 409))
-def rotate_signing_key(context: InContext, actor: Caller, creation: JsonCreation) -> JSONResponse:
+@router.post("/rotate", status_code=201, response_model=SigningKeyRead, responses=problems(400, 409, 413, 415))
+def rotate_signing_key(
+    context: InContext, actor: Caller, creation: JsonCreation, body: Rotation | None = None
+) -> JSONResponse:
     """Sign with a new key from now on. What the one before signed stays valid."""
     require_unbound(actor)
 
     def effect(unit: Unit) -> Answer:
-        row = flow.rotate_signing_key(unit, context.vault, actor=actor.id)
+        row = flow.rotate_signing_key(unit, context.vault, (body or Rotation()).purpose, actor=actor.id)
         return Answer(201, _read(row), "/v1/signing-keys")
 
     return creation.once(effect)

@@ -1,7 +1,7 @@
 """Operations."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,13 +28,9 @@ class VersionInfo(Output):
     api: str = Field(description="The API's version.", examples=["v1"])
 
 
-class Jwk(Output):
-    kty: str = Field(description="Key type.", examples=["OKP"])
-    crv: str = Field(description="Curve.", examples=["Ed25519"])
-    x: str = Field(description="Public key, base64url.", examples=["11qYAYKxCrfVS…"])
+class _Jwk(Output):
     kid: str = Field(description="RFC 7638 thumbprint.", examples=["kPrK_qmxVWaYVA9…"])
     use: str = Field(description="Signatures.", examples=["sig"])
-    alg: str = Field(description="Algorithm.", examples=["EdDSA"])
     lethe_retired_at: datetime | None = Field(
         description="When it made way for another key; what it signed before is as good as ever. Null: it signs."
     )
@@ -46,5 +42,27 @@ class Jwk(Output):
     )
 
 
+class StatementJwk(_Jwk):
+    """A key that signs receipts, certificates and audit heads."""
+
+    kty: Literal["OKP"] = Field(description="Key type.", examples=["OKP"])
+    crv: str = Field(description="Curve.", examples=["Ed25519"])
+    x: str = Field(description="Public key, base64url.", examples=["11qYAYKxCrfVS…"])
+    alg: str = Field(description="Algorithm.", examples=["EdDSA"])
+
+
+class ModelJwk(_Jwk):
+    """A key that signs the files of versions."""
+
+    kty: Literal["EC"] = Field(description="Key type.", examples=["EC"])
+    crv: str = Field(description="Curve.", examples=["P-256"])
+    x: str = Field(description="First coordinate of the public key, base64url.", examples=["f83OJ3D2xF1Bg8v…"])
+    y: str = Field(description="Second coordinate, base64url.", examples=["x_FEzRu9m36HLN_…"])
+    alg: str = Field(description="Algorithm.", examples=["ES256"])
+
+
+Jwk = Annotated[StatementJwk | ModelJwk, Field(discriminator="kty")]
+
+
 class JwkSet(Output):
-    keys: list[Jwk] = Field(description="Every key that ever signed a receipt or certificate.")
+    keys: list[Jwk] = Field(description="Every key that ever signed something, newest first.")

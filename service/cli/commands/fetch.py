@@ -15,12 +15,18 @@ def fetch(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as support-bot@v2 or @production.")],
     directory: Annotated[Path, typer.Argument(file_okay=False, help="Gets the adapter in PEFT layout.")],
+    *,
+    signature: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Also gets the OpenSSF model signature, into this file.")
+    ] = None,
 ) -> None:
     """Download a version; what is there already is not sent again."""
     adapter, at, version = name.partition("@")
     if not (adapter and at and version):
         raise InvalidInput(f"{name} names no version.", field="NAME@VERSION", fix=f"Write {adapter}@v2 or an alias.")
     fetched = fetch_version(session.client, adapter, version, directory)
+    if signature is not None:
+        signature.write_text(session.client.signature(adapter, fetched.version))
     session.output.value(
         {
             "version": f"{fetched.adapter}@{fetched.version}",

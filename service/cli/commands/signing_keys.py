@@ -1,4 +1,4 @@
-"""`lethe signing-keys`: list, replace and revoke the keys that sign receipts, certificates and audit heads."""
+"""`lethe signing-keys`: list, replace and revoke the keys that sign statements and versions."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from service.cli.output import signing_keys_table
 from service.cli.session import Session, talks_to_service
-from service.domain.signing import RevocationReason
+from service.domain.signing import KeyPurpose, RevocationReason
 
 signing_keys = typer.Typer(help="List, rotate and revoke the signing keys.", no_args_is_help=True)
 
@@ -14,16 +14,22 @@ signing_keys = typer.Typer(help="List, rotate and revoke the signing keys.", no_
 @signing_keys.command("list")
 @talks_to_service
 def list_(session: Session) -> None:
-    """List the signing keys, newest first; the first one signs."""
+    """List the signing keys, newest first; the first one of each purpose signs."""
     keys = session.client.signing_keys()
     session.output.many(keys, signing_keys_table(keys))
 
 
 @signing_keys.command()
 @talks_to_service
-def rotate(session: Session) -> None:
+def rotate(
+    session: Session,
+    *,
+    purpose: Annotated[
+        KeyPurpose, typer.Option(help="statements: receipts, certificates, audit heads. models: versions.")
+    ] = KeyPurpose.statements,
+) -> None:
     """Sign with a new key from now on. What the one before signed stays valid."""
-    key = session.client.rotate_signing_key()
+    key = session.client.rotate_signing_key(purpose)
     session.output.one(key, signing_keys_table([key]))
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from service.domain.signing import KeyPurpose
 from service.store.repositories.base import Page, Repository
 from service.store.tables import ApiKey, IdempotentResponse, SigningKey
 
@@ -46,11 +47,11 @@ class AccessRepository(Repository):
     def signing_key(self, kid: str) -> SigningKey | None:
         return self.session.get(SigningKey, kid)
 
-    def signing_now(self, *, retire: bool = False) -> SigningKey | None:
-        """The key that signs. It stays so until this transaction ends: a rotation (`retire`) waits for it."""
+    def signing_now(self, purpose: KeyPurpose, *, retire: bool = False) -> SigningKey | None:
+        """The key that signs for a purpose. It stays so until this transaction ends: a rotation (`retire`) waits for it."""
         query = (
             select(SigningKey)
-            .where(SigningKey.retired_at.is_(None))
+            .where(SigningKey.retired_at.is_(None), SigningKey.jwk["kty"].as_string() == purpose.key_type)
             .order_by(SigningKey.created_at.desc())
             .limit(1)
             .with_for_update(read=not retire)

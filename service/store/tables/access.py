@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.domain.signing import RevocationReason
+from service.domain.signing import KeyPurpose, RevocationReason
 from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identifier
 
 
@@ -40,7 +40,7 @@ class IdempotentResponse(Base):
 
 
 class SigningKey(Base):
-    """An Ed25519 key. The private part is sealed; the newest one without `retired_at` signs.
+    """A key that signs. The private part is sealed; the newest one of a purpose without `retired_at` signs.
 
     Rows are never deleted: the public part verifies what the key signed, or tells why that is not trusted.
     """
@@ -55,3 +55,8 @@ class SigningKey(Base):
     retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revocation_reason: Mapped[RevocationReason | None] = mapped_column(enum_type(RevocationReason))
+
+    @property
+    def purpose(self) -> KeyPurpose:
+        """What it signs: the kind of key tells."""
+        return next(purpose for purpose in KeyPurpose if purpose.key_type == self.jwk["kty"])

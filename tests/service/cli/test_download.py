@@ -1,5 +1,6 @@
 """A directory holds one whole version, and nothing is sent twice."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,12 @@ def test_the_command_names_what_it_fetched(line: str, lethe: Callable[..., Comma
     done = lethe("fetch", "support-bot@v1", tmp_path / "served", "--json")
     assert (done.code, done.json["version"]) == (0, "support-bot@v1")
     assert lethe("fetch", "support-bot", tmp_path / "served").code == 2
+
+
+def test_the_signature_goes_where_it_is_wanted(line: str, lethe: Callable[..., Command], tmp_path: Path) -> None:
+    served, signature = tmp_path / "served", tmp_path / "served.sig"
+    assert lethe("fetch", "support-bot@production", served, "--signature", signature).code == 0
+    assert "dsseEnvelope" in json.loads(signature.read_text())
+    assert sorted(file.name for file in served.iterdir()) == FILES, (
+        "lethe verify refuses files that were not certified"
+    )

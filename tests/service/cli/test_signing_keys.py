@@ -12,9 +12,10 @@ Lethe = Callable[..., Command]
 
 
 def test_list_rotate_and_revoke(lethe: Lethe) -> None:
-    (first,) = lethe("signing-keys", "list", "--json").json
+    (first,) = (key for key in lethe("signing-keys", "list", "--json").json if key["purpose"] == "statements")
     rotated = lethe("signing-keys", "rotate", "--json").json
-    assert rotated["kid"] != first["kid"]
+    assert (rotated["kid"] != first["kid"], rotated["purpose"]) == (True, "statements")
+    assert lethe("signing-keys", "rotate", "--purpose", "models", "--json").json["purpose"] == "models"
     revoked = lethe("signing-keys", "revoke", "--reason", "withdrawn", "--json", "--", first["kid"]).json
     assert (revoked["kid"], revoked["revocation_reason"]) == (first["kid"], "withdrawn")
     shown = lethe("signing-keys", "list").out

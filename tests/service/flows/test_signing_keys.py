@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import Conflict, NotFound
-from service.domain.signing import RevocationReason
+from service.domain.signing import KeyPurpose, RevocationReason
 from service.evidence.key_set import KeySet, read_key_set
 from service.evidence.keys import jwks
 from service.evidence.verification import verify_envelope
@@ -18,9 +18,9 @@ from tests.service.flows.conftest import MASTER_KEY
 from tests.support.house import House, people, remove
 
 
-def keys(house: House) -> Sequence[SigningKey]:
+def keys(house: House, purpose: KeyPurpose = KeyPurpose.statements) -> Sequence[SigningKey]:
     with house.store.read() as unit:
-        return unit.access.signing_keys()
+        return [key for key in unit.access.signing_keys() if key.purpose is purpose]
 
 
 def published(house: House) -> KeySet:
@@ -28,9 +28,9 @@ def published(house: House) -> KeySet:
         return read_key_set(jwks(published_keys(unit)))
 
 
-def rotate(house: House) -> str:
+def rotate(house: House, purpose: KeyPurpose = KeyPurpose.statements) -> str:
     with house.store.write() as unit:
-        return rotate_signing_key(unit, house.vault, actor="key_admin").kid
+        return rotate_signing_key(unit, house.vault, purpose, actor="key_admin").kid
 
 
 def revoke(house: House, kid: str, reason: RevocationReason) -> None:
@@ -90,7 +90,7 @@ class TestRotate:
             assert not rotated.wait(0.3)
         one.join()
         with house.store.write() as unit:
-            kid = rotate_signing_key(unit, house.vault, actor="key_admin").kid
+            kid = rotate_signing_key(unit, house.vault, KeyPurpose.statements, actor="key_admin").kid
             unit.session.flush()
             other = threading.Thread(target=sign_meanwhile)
             other.start()
@@ -98,6 +98,15 @@ class TestRotate:
             assert not signed_with
         other.join()
         assert signed_with == [kid]
+
+    def test_each_purpose_has_its_own_key(self, house: House) -> None:
+        (statements,), (models,) = keys(house), keys(house, KeyPurpose.models)
+        kid = rotate(house, KeyPurpose.models)
+        with house.store.read() as unit:
+            signers = house.vault.signer(unit).kid, house.vault.model_signer(unit).kid
+        assert signers == (statements.kid, kid)
+        assert models.retired_at is None
+        assert [key.retired_at is None for key in keys(house, KeyPurpose.models)] == [True, False]
 
 
 class TestRevoke:
@@ -126,6 +135,13 @@ class TestRevoke:
             actions = [row.action for row in unit.feed.audit_rows(0, 10)]
             events = [event.type for event in unit.feed.events(0, limit=10)]
         assert actions == events == ["signing_key.rotated", "signing_key.revoked"]
+
+    def test_it_is_replaced_by_one_of_its_purpose(self, house: House) -> None:
+        (statements,), (models,) = keys(house), keys(house, KeyPurpose.models)
+        revoke(house, models.kid, RevocationReason.compromised)
+        assert [key.kid for key in keys(house)] == [statements.kid]
+        new, old = keys(house, KeyPurpose.models)
+        assert (old.kid, new.retired_at) == (models.kid, None)
 
     def test_a_retired_one_leaves_the_one_that_signs(self, house: House) -> None:
         (first,) = keys(house)
