@@ -18,6 +18,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "download_archive": Scope.adapters_read,
     "download_file": Scope.adapters_read,
     "download_signature": Scope.adapters_read,
+    "get_manifest": Scope.adapters_read,
     "withdraw_versions": Scope.adapters_write,
     "list_aliases": Scope.adapters_read,
     "get_alias": Scope.adapters_read,

@@ -18,6 +18,7 @@ from service.domain.operations import Operation
 from service.domain.signing import KeyPurpose, RevocationReason
 from service.evidence.model_signature import BUNDLE
 
+YAML = "application/yaml"
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -115,6 +116,10 @@ class LetheClient:
     def signature(self, adapter: str, version: str) -> str:
         """The OpenSSF model signature of a version's files, as a Sigstore bundle."""
         return self.transport.text(f"/v1/adapters/{adapter}/versions/{version}/signature", BUNDLE)
+
+    def manifest(self, adapter: str, kind: str, asked: Mapping[str, str | None]) -> str:
+        """A Kubernetes manifest, as YAML. `asked`: its query parameters; None for the service's default."""
+        return self.transport.text(f"/v1/adapters/{adapter}/manifests/{kind}", YAML, asked)
 
     def set_alias(self, adapter: str, alias: str, version: str, *, expected: str | None) -> Mapping[str, Any]:
         """Point an alias at `version` if it points at `expected` now (None: if it does not exist yet)."""

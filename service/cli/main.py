@@ -12,6 +12,7 @@ from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
+from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
 from service.cli.commands.signing_keys import signing_keys
@@ -45,6 +46,7 @@ app.command()(policy)
 app.command()(rebuild)
 app.command()(alias)
 app.command()(fetch)
+app.command()(manifest)
 app.command()(verify)
 app.add_typer(audit, name="audit")
 app.add_typer(signing_keys, name="signing-keys")

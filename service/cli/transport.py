@@ -49,11 +49,11 @@ class Transport:
         """The JSON at `path`. Raises Problem."""
         return self._call("GET", path, params=params).json()
 
-    def text(self, path: str, accept: str) -> str:
+    def text(self, path: str, accept: str, params: Parameters | None = None) -> str:
         """What is at `path`, in the media type asked for. Raises Problem."""
 
         def send(headers: dict[str, str]) -> httpx.Response:
-            return self._http.get(path, headers=headers | {"Accept": accept})
+            return self._http.get(path, params=_present(params), headers=headers | {"Accept": accept})
 
         return self._until_answered("GET", send).text
 

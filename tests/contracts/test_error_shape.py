@@ -26,6 +26,7 @@ PARAMETERS = {
     "name": "nobody",
     "version": "v1",
     "alias": "production",
+    "kind": "lora-adapter",
     "file": "adapter_config.json",
     "dataset_id": "ds_0",
     "request_id": "req_0",
