@@ -11,7 +11,7 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast check format openapi readme lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow check format openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -22,10 +22,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check -qq
+MLFLOW_VERSION := 3.17.2
+MLFLOW_VENV := .venv-mlflow
+MLFLOW := $(MLFLOW_VENV)/bin/mlflow
 OPENAPI := tests/contracts/openapi.json
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Train, forget, hot-swap and compare with retraining, on real parts
 	$(BIN)/python -m workers.demo
@@ -47,6 +50,14 @@ test: $(INSTALLED) ## Run every test, two files at a time
 
 test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60
+
+# MLflow brings some sixty packages that nothing else here needs.
+$(MLFLOW): | $(INSTALLED)
+	@test -x $(dir $@)python || $(PYTHON) -m venv $(MLFLOW_VENV)
+	@$(dir $@)pip --disable-pip-version-check -qq install mlflow==$(MLFLOW_VERSION)
+
+test-mlflow: $(INSTALLED) $(MLFLOW) ## Run the tests of the mirror against a real MLflow server too
+	MLFLOW=$(CURDIR)/$(MLFLOW) $(BIN)/pytest tests/service/control/mlflow
 
 check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
 	$(BIN)/ruff check .
@@ -88,5 +99,5 @@ $(INSTALLED): requirements-dev.lock
 	@touch $@
 
 clean: ## Remove .venv, caches and build products; .lethe, the service's data, stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8080, ge=0, le=65_535, description="Port the API listens on. 0: `lethe up` picks a free one."
     )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where clients reach the API, as it is written into registries that point to it.",
+        json_schema_extra=_documented("`http://HOST:PORT`"),
+    )
     database_url: str = Field(
         default_factory=_under_home("sqlite:///{home}/lethe.db"),
         description="SQLAlchemy URL of the database: `sqlite:///…` or `postgresql+psycopg://…`.",
@@ -90,6 +96,18 @@ class Settings(BaseSettings):
         default="",
         description="Places datasets may be read from by URI, separated by spaces (`s3://bucket/data file:///data`).",
         json_schema_extra=_documented("none: uploads only"),
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="MLflow server whose model registry shall mirror the lines; `http://user:password@host` if it "
+        "asks for a password.",
+        json_schema_extra=_documented("none: no mirror"),
+    )
+    mlflow_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token for that server.",
+        json_schema_extra=_documented("none"),
     )
     worker_pool: str = Field(
         default="default",
@@ -128,6 +146,11 @@ class Settings(BaseSettings):
         if self.heartbeat_s > self.lease_s / 3:
             raise ValueError("heartbeat_s must be at most a third of lease_s, so that two beats may be lost")
         return self
+
+    @property
+    def url(self) -> str:
+        """Where clients reach the API, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def redis_is_embedded(self) -> bool:

@@ -1,1 +1,1 @@
-"""The background loops: outbox relay and reconciler."""
+"""The background loops: outbox relay, reconciler, and mirrors of the lines in other registries."""

@@ -3,6 +3,8 @@
 import signal
 import threading
 
+from service.control.mlflow.mirror import Mirror
+from service.control.mlflow.registry import Registry
 from service.control.relay import Relay, keep
 from service.flows.reconcile import reconcile
 from service.logs import configure_logging
@@ -33,6 +35,16 @@ def main() -> None:
             kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
         ),
     ]
+    if settings.mlflow_tracking_uri is not None:
+        token = settings.mlflow_token.get_secret_value() if settings.mlflow_token else None
+        mirror = Mirror(store, Registry(settings.mlflow_tracking_uri, token), settings.url)
+        loops.append(
+            threading.Thread(
+                target=keep,
+                args=(mirror.catch_up,),
+                kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "MLflow mirror"},
+            )
+        )
     for loop in loops:
         loop.start()
     for loop in loops:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from service.api.app import create_app
 from service.settings import Settings
@@ -16,7 +17,13 @@ from tests.support.house import House
 @contextmanager
 def api_server(house: House, settings: Settings) -> Iterator[str]:
     """Serve a deployment on a free port; the URL."""
-    app = create_app(settings, house.store, house.vault, house.blobs)
+    with served(create_app(settings, house.store, house.vault, house.blobs)) as url:
+        yield url
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an application on a free port; the URL."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

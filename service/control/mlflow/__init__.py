@@ -1,0 +1,1 @@
+"""Mirrors adapter lines into an MLflow model registry."""
