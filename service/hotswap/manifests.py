@@ -25,7 +25,7 @@ Manifest = dict[str, object]
 
 
 class RewriteGroup(StrEnum):
-    """The API group of InferenceModelRewrite: llm-d-router's, or the one it had in the Gateway API inference extension.
+    """The API group of InferenceModelRewrite: llm-d-router's, or what it was in the Gateway API inference extension.
 
     The schema is the same in both.
     """

@@ -48,7 +48,7 @@ class AccessRepository(Repository):
         return self.session.get(SigningKey, kid)
 
     def signing_now(self, purpose: KeyPurpose, *, retire: bool = False) -> SigningKey | None:
-        """The key that signs for a purpose. It stays so until this transaction ends: a rotation (`retire`) waits for it."""
+        """The key that signs. It stays so until this transaction ends: a rotation (`retire`) waits for it."""
         query = (
             select(SigningKey)
             .where(SigningKey.retired_at.is_(None), SigningKey.jwk["kty"].as_string() == purpose.key_type)
