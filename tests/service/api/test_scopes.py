@@ -25,7 +25,8 @@ def test_every_scope_opens_something() -> None:
 
 def test_only_operations_are_open_without_a_key() -> None:
     unguarded = {path for path in bare_app().openapi()["paths"] if not path.startswith("/v1/")}
-    assert unguarded == {"/livez", "/readyz", "/metrics", "/version", "/.well-known/jwks.json"}
+    keys = {"/.well-known/jwks.json", "/.well-known/model-signing.pem"}
+    assert unguarded == {"/livez", "/readyz", "/metrics", "/version"} | keys
 
 
 def test_an_operation_that_the_table_forgot_is_closed_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
