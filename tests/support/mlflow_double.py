@@ -1,7 +1,8 @@
 """What MLflow 3.17's model registry does over REST, as far as a mirror can notice.
 
 Numbers are never used again, deleted versions vanish with the aliases that point at them, some alias names are
-reserved, sources must not name a host or a local file, and empty lists are left out. `make test-mlflow` asks the same of a real server.
+reserved, sources must not name a host or a local file, and empty lists are left out. `make test-mlflow` asks the
+same of a real server.
 """
 
 import re
