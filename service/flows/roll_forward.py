@@ -20,7 +20,7 @@ from service.store.tables import LedgerEntry, Line, Version
 
 @dataclass(frozen=True, slots=True)
 class RollForward:
-    """What a roll-forward to `version` trains: `instances` of its dataset, `replayed` others removed or changed since.
+    """What a roll-forward to `version` trains: `instances` of its dataset, `replayed` of it removed or changed since.
 
     `estimated_s`: how long, in seconds; None if that recipe's training was never timed.
     """
