@@ -81,3 +81,8 @@ def test_the_table_in_the_readme_is_the_one_in_the_code() -> None:
 def test_a_document_without_the_markers_is_not_changed_silently() -> None:
     with pytest.raises(ValueError, match="settings:begin"):
         with_settings_table("# no markers")
+
+
+def test_where_clients_reach_the_api_is_told_without_a_slash_at_the_end() -> None:
+    assert Settings(host="127.0.0.1", port=8080).url == "http://127.0.0.1:8080"
+    assert Settings(public_url="https://lethe.example/").url == "https://lethe.example"
