@@ -19,6 +19,7 @@ from service.api.pulse import Pulse
 from service.api.routes import (
     adapters,
     audit,
+    canaries,
     datasets,
     downloads,
     events,
@@ -43,6 +44,7 @@ from service.store.database import Store
 RESOURCES = (
     datasets,
     adapters,
+    canaries,
     versions,
     downloads,
     roll_forwards,

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from service.domain.canary import CanaryRules
+
 LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -60,7 +62,10 @@ class Policy(_Frozen):
     rebuild_after_s: Seconds = Field(default=86_400, description="Age of the ledger at which it is compacted.")
     shred_within_s: Seconds = Field(default=30 * 86_400, gt=0, description="Latest age of sealed data.")
     grace_period_s: Seconds = Field(default=86_400, description="How long an older version stays readable.")
-    promotion: Literal["automatic", "manual"] = "automatic"
+    promotion: Literal["automatic", "canary", "manual"] = Field(
+        default="automatic", description="How `production` comes to a new version; `canary`: it is tried before."
+    )
+    canary: CanaryRules = Field(default=CanaryRules(), description="How new versions are tried.")
     require_approval: bool = False
     max_share: Share = Field(default=0.25, description="Above this share a request needs approval.")
     influence_share: Share = Field(default=0.10, description="Above this share a request is rebuilt.")

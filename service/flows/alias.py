@@ -25,7 +25,7 @@ def set_alias(unit: Unit, adapter: str, name: str, *, version: str, expected: st
     wanted = find_version(unit, line, version)
     _check_expected(unit, line, name, expected)
     check_servable(wanted)
-    _check_floor(unit, line, wanted)
+    check_floor(unit, line, wanted)
     return point(unit, line, name, wanted, actor=actor)
 
 
@@ -55,8 +55,8 @@ def check_servable(version: Version) -> None:
         )
 
 
-def _check_floor(unit: Unit, line: Line, version: Version) -> None:
-    """The floor is the newest published ledger entry."""
+def check_floor(unit: Unit, line: Line, version: Version) -> None:
+    """Raises UndoesErasure below the floor, which is the newest published ledger entry."""
     if version.ledger_seq >= line.ledger_head:
         return
     lowest = unit.versions.lowest_covering(line.id, line.ledger_head)

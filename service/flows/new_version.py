@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
+from service.domain.canary import CanaryRules
 from service.domain.ids import new_id
 from service.domain.states import VersionState
 from service.flows.staged import StoredTree
@@ -64,18 +66,54 @@ def put_into_service(unit: Unit, line: Line, version: Version, *, actor: str) ->
             older.withdraw_at = retire_at
     unit.audit(actor, "version.published", adapter=line.name, version=version.number, digest=version.digest)
     unit.emit("version.ready", adapter=line.name, version=version.number, digest=version.digest)
-    if policy_of(line).promotion == "automatic":
+    _promote(unit, line, version, actor=actor)
+
+
+def _promote(unit: Unit, line: Line, version: Version, *, actor: str) -> None:
+    """As the policy says. A canary needs a version to be tried beside, so the first one is promoted at once."""
+    policy, alias = policy_of(line), unit.lines.alias(line.id, PRODUCTION)
+    if policy.promotion == "canary" and alias is not None:
+        begin_canary(unit, line, alias, version, policy.canary, actor=actor)
+    elif policy.promotion != "manual":
         point(unit, line, PRODUCTION, version, actor=actor)
 
 
+def begin_canary(unit: Unit, line: Line, alias: Alias, version: Version, rules: CanaryRules, *, actor: str) -> None:
+    """Put a version on trial beside the alias's own, without any check."""
+    alias.canary_id, alias.canary_since, alias.updated_at = version.id, unit.now, unit.now
+    alias.canary_rules, alias.canary_measured = rules.model_dump(mode="json"), None
+    facts = {"adapter": line.name, "alias": alias.name, "version": version.number, "weight": rules.weight}
+    unit.audit(actor, "canary.started", **facts)
+    unit.emit("canary.started", digest=version.digest, **facts)
+
+
+def end_canary(unit: Unit, line: Line, alias: Alias, *, actor: str, reasons: Sequence[str]) -> None:
+    """Take the version on trial back."""
+    facts = {
+        "adapter": line.name,
+        "alias": alias.name,
+        "version": unit.versions.get(str(alias.canary_id)).number,
+        "reasons": list(reasons),
+    }
+    _forget_canary(alias)
+    alias.updated_at = unit.now
+    unit.audit(actor, "canary.ended", **facts)
+    unit.emit("canary.ended", **facts)
+
+
+def _forget_canary(alias: Alias) -> None:
+    alias.canary_id = alias.canary_since = alias.canary_rules = alias.canary_measured = None
+
+
 def point(unit: Unit, line: Line, name: str, version: Version, *, actor: str) -> Alias:
-    """Move or make an alias, without any check."""
+    """Move or make an alias, without any check. Whatever was on trial there is not any more."""
     alias = unit.lines.alias(line.id, name)
     if alias is None:
         alias = Alias(line_id=line.id, name=name, version_id=version.id, updated_at=unit.now)
         unit.lines.add(alias)
     else:
         alias.version_id, alias.updated_at = version.id, unit.now
+        _forget_canary(alias)
     unit.audit(actor, "alias.moved", adapter=line.name, alias=name, version=version.number)
     unit.emit("alias.moved", adapter=line.name, alias=name, version=version.number, digest=version.digest)
     return alias

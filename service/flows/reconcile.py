@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane
+from service.flows.canary import advance_canaries
 from service.flows.claim import MAX_ATTEMPTS
 from service.flows.compact import compact_due
 from service.flows.enqueue import enqueue_target
@@ -28,6 +29,7 @@ class Repairs:
     expired_leases: int
     lost_hints: int
     missing_runs: int
+    canaries: int
     withdrawn: int
     compacted: int
     idle: int
@@ -53,12 +55,14 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
             drop_fold(unit, run_id)
     with store.write() as unit:
         missing = _queue_missing(unit)
+        # Before withdrawals: an alias whose version must go now has its canary to fall back on.
+        canaries = advance_canaries(unit)
         withdrawn = withdraw_due(unit)
         compacted = compact_due(unit)
         unit.access.forget_responses(unit.now - KEEP_RESPONSES)
     with store.write() as unit:
         idle = queue_idle(unit)
-    return Repairs(len(expired), len(unheard), missing, withdrawn, compacted, idle, sweep(store, blobs))
+    return Repairs(len(expired), len(unheard), missing, canaries, withdrawn, compacted, idle, sweep(store, blobs))
 
 
 def _take_back(unit: Unit, run_id: str) -> None:

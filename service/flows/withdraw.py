@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from service.domain.errors import Conflict
 from service.domain.states import VersionState
 from service.flows.lookup import find_line, find_version
+from service.flows.new_version import end_canary
 from service.store.database import Unit
 from service.store.tables import Line, Version
 
@@ -17,7 +18,7 @@ def withdraw(unit: Unit, adapter: str, versions: Sequence[str], *, actor: str) -
     """
     line = unit.lines.lock(find_line(unit, adapter).id)
     found = [find_version(unit, line, name) for name in dict.fromkeys(versions)]
-    aliased = {alias.version_id for alias in unit.lines.aliases(line.id)}
+    aliased = {name for alias in unit.lines.aliases(line.id) for name in (alias.version_id, alias.canary_id)}
     for position, version in enumerate(found):
         if version.id in aliased or version.id == line.head_id or version.state is not VersionState.ready:
             raise Conflict(
@@ -40,6 +41,8 @@ def withdraw_due(unit: Unit) -> int:
             if alias.version_id == version.id:
                 unit.lines.remove_alias(alias)
                 unit.emit("alias.removed", adapter=line.name, alias=alias.name)
+            elif alias.canary_id == version.id:
+                end_canary(unit, line, alias, actor="lethe", reasons=("withdrawn",))
         take_out(unit, line, version, actor="lethe")
     return len(due)
 

@@ -22,6 +22,8 @@ import yaml
 from service.flows.new_version import PRODUCTION
 
 Manifest = dict[str, object]
+# Weights are whole numbers from 1; their sum only sets how fine they are.
+WEIGHTS = 1000
 
 
 class RewriteGroup(StrEnum):
@@ -40,6 +42,7 @@ class Placement:
 
     Args:
         number: of the version the alias points at.
+        canary: number of the version on trial beside it, and its share of the traffic.
         base_path: the line's base model: a local directory or a Hub id.
         base_model: what the cluster calls the base model; None for the name that `base_path` suggests.
         pool: the InferencePool; None for one called like the base model.
@@ -51,6 +54,7 @@ class Placement:
     number: int
     digest: str
     base_path: str
+    canary: tuple[int, float] | None = None
     namespace: str | None = None
     base_model: str | None = None
     pool: str | None = None
@@ -81,11 +85,22 @@ def inference_model_rewrite(placement: Placement) -> Manifest:
             "rules": [
                 {
                     "matches": [{"model": {"type": "Exact", "value": name}} for name in asked_for],
-                    "targets": [{"modelRewrite": placement.version}],
+                    "targets": _targets(placement),
                 }
             ],
         },
     }
+
+
+def _targets(placement: Placement) -> list[Manifest]:
+    if placement.canary is None:
+        return [{"modelRewrite": placement.version}]
+    number, share = placement.canary
+    weight = max(1, round(share * WEIGHTS))
+    return [
+        {"modelRewrite": placement.version, "weight": WEIGHTS - weight},
+        {"modelRewrite": f"{placement.line}@v{number}", "weight": weight},
+    ]
 
 
 def lora_adapter(placement: Placement) -> Manifest:

@@ -11,6 +11,7 @@ from service.api.problems import Responses, problems
 from service.api.visibility import visible_line
 from service.domain.errors import NotFound
 from service.flows.alias import check_servable
+from service.flows.canary import weight_of
 from service.flows.lookup import find_alias
 from service.flows.new_version import PRODUCTION
 from service.hotswap.manifests import KINDS, Placement, RewriteGroup, as_yaml
@@ -76,14 +77,17 @@ def get_manifest(
                 code="unknown-manifest",
                 extra={"kinds": list(KINDS)},
             )
-        version = unit.versions.get(find_alias(unit, line, alias).version_id)
+        row = find_alias(unit, line, alias)
+        version = unit.versions.get(row.version_id)
         check_servable(version)
+        canary = None if row.canary_id is None else (unit.versions.get(row.canary_id).number, weight_of(row))
     placement = Placement(
         line=line.name,
         alias=alias,
         number=version.number,
         digest=str(version.digest),
         base_path=line.base_path,
+        canary=canary,
         namespace=namespace,
         base_model=base_model,
         pool=pool,

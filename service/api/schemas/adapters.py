@@ -7,6 +7,7 @@ from pydantic import Field
 
 from service.api.schemas.common import Input, Output, Page
 from service.domain.adapters import AliasName, BaseModelRef, ClaimLevel, LineName, Policy, Seconds, Share, Strategy
+from service.domain.canary import CanaryRules, Metric
 
 Pool = Field(
     default="default",
@@ -36,7 +37,10 @@ class PolicyChange(Input):
     rebuild_after_s: Seconds | None = Field(default=None, description="Age at which the ledger is compacted.")
     shred_within_s: Seconds | None = Field(default=None, gt=0, description="Latest age of sealed data.")
     grace_period_s: Seconds | None = Field(default=None, description="How long older versions stay readable.")
-    promotion: Literal["automatic", "manual"] | None = Field(default=None, description="Whether aliases move alone.")
+    promotion: Literal["automatic", "canary", "manual"] | None = Field(
+        default=None, description="How `production` comes to a new version."
+    )
+    canary: CanaryRules | None = Field(default=None, description="How new versions are tried.")
     require_approval: bool | None = Field(default=None, description="Whether every request needs approval.")
     max_share: Share | None = Field(default=None, description="Above this share: approval.")
     influence_share: Share | None = Field(default=None, description="Above this share: rebuild.")
@@ -109,13 +113,41 @@ class AliasSet(Input):
     )
 
 
+class CanarySet(Input):
+    """Try a version on a part of the alias's traffic."""
+
+    version: str = Field(max_length=63, description="The version to try.", examples=["v4"])
+    rules: CanaryRules | None = Field(default=None, description="How; null: as the line's policy says.")
+
+
+class Observations(Input):
+    """Values measured of the canary since it began."""
+
+    values: dict[Metric, float] = Field(
+        min_length=1, max_length=100, description="Newest value of each metric.", examples=[{"error_rate": 0.004}]
+    )
+
+
+class CanaryRead(Output):
+    """A version on trial."""
+
+    version: str = Field(description="The version.", examples=["v4"])
+    id: str = Field(description="Its full id.", examples=["support-bot@v4"])
+    weight: float = Field(description="Share of the alias's traffic it should get.", examples=[0.1])
+    since: datetime = Field(description="When it began.")
+    rules: CanaryRules = Field(description="How it is tried.")
+    measured: dict[str, float] = Field(description="Newest value of each metric.", examples=[{"error_rate": 0.004}])
+    waits_for: list[str] = Field(description="What promotion waits for.", examples=[["hold", "unmeasured:score"]])
+
+
 class AliasRead(Output):
     adapter: str = Field(description="The line.", examples=["support-bot"])
     alias: AliasName = Field(description="The alias.", examples=["production"])
     version: str = Field(description="Where it points.", examples=["v3"])
     id: str = Field(description="The version's full id.", examples=["support-bot@v3"])
     digest: str | None = Field(description="The version's content address.", examples=["sha256:…"])
-    updated_at: datetime = Field(description="When it was moved last.")
+    updated_at: datetime = Field(description="When it, or its canary, was changed last.")
+    canary: CanaryRead | None = Field(description="The version that is on trial beside it.")
 
 
 class AliasList(Output):

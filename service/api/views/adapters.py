@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CapabilityRead
+from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CanaryRead, CapabilityRead
 from service.api.schemas.versions import RollForwardPlan, VersionRead
 from service.domain.adapters import Policy, Recipe
+from service.domain.canary import CanaryRules
 from service.domain.states import VersionState
+from service.flows.canary import standing
 from service.flows.roll_forward import RollForward
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
@@ -54,6 +56,22 @@ def alias_read(unit: Unit, line: Line, alias: Alias) -> AliasRead:
         id=f"{line.name}@v{version.number}",
         digest=version.digest,
         updated_at=alias.updated_at,
+        canary=_canary(unit, line, alias),
+    )
+
+
+def _canary(unit: Unit, line: Line, alias: Alias) -> CanaryRead | None:
+    if alias.canary_id is None or alias.canary_since is None:
+        return None
+    version, rules = unit.versions.get(alias.canary_id), CanaryRules.model_validate(alias.canary_rules)
+    return CanaryRead(
+        version=f"v{version.number}",
+        id=f"{line.name}@v{version.number}",
+        weight=rules.weight,
+        since=alias.canary_since,
+        rules=rules,
+        measured=alias.canary_measured or {},
+        waits_for=list(standing(unit, alias).reasons),
     )
 
 

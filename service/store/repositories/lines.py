@@ -45,5 +45,9 @@ class LineRepository(Repository):
     def aliases(self, line_id: str) -> Sequence[Alias]:
         return self.session.scalars(select(Alias).where(Alias.line_id == line_id).order_by(Alias.name)).all()
 
+    def with_canary(self) -> Sequence[Alias]:
+        """Aliases on which a version is on trial."""
+        return self.session.scalars(select(Alias).where(Alias.canary_id.is_not(None))).all()
+
     def remove_alias(self, alias: Alias) -> None:
         self.session.delete(alias)

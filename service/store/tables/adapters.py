@@ -72,12 +72,18 @@ class Version(Base):
 
 
 class Alias(Base):
+    """`canary_id`: a version on trial; since when, by which rules, and the newest value of each metric measured."""
+
     __tablename__ = "aliases"
 
     line_id: Mapped[str] = mapped_column(ForeignKey("lines.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     version_id: Mapped[str] = mapped_column(ForeignKey("versions.id"))
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    canary_id: Mapped[str | None] = mapped_column(String(48))
+    canary_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    canary_rules: Mapped[Json | None]
+    canary_measured: Mapped[Json | None]
 
 
 class LedgerEntry(Base):

@@ -140,3 +140,12 @@ def test_the_base_model_is_called_by_its_hub_id_where_that_is_possible() -> None
     assert built("dynamo-model", hub)["spec"]["baseModelName"] == "Qwen/Qwen3-0.6B"
     assert built("lora-adapter", hub)["spec"]["baseModel"] == "Qwen3-0.6B", "a pod's label holds no slash"
     assert built("inference-model-rewrite", hub)["spec"]["poolRef"]["name"] == "qwen3-0-6b"
+
+
+def test_a_canary_gets_its_share_of_the_requests() -> None:
+    text = as_yaml(KINDS["inference-model-rewrite"](replace(PLACEMENT, canary=(4, 0.1))))
+    (rule,) = yaml.safe_load(text)["spec"]["rules"]
+    assert rule["targets"] == [
+        {"modelRewrite": "support-bot@v3", "weight": 900},
+        {"modelRewrite": "support-bot@v4", "weight": 100},
+    ]
