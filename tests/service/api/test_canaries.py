@@ -58,10 +58,7 @@ def test_what_is_wrong_is_named(tried: Api, body: dict[str, object], field: str)
 
 
 def test_a_value_that_is_none_is_refused(tried: Api) -> None:
-    response = tried.client.post(
-        f"{CANARY}/observations",
-        content=b'{"values": {"error_rate": NaN}}',
-        headers={"Content-Type": "application/json"},
-    )
+    body, headers = b'{"values": {"error_rate": NaN}}', {"Content-Type": "application/json"}
+    response = tried.client.post(f"{CANARY}/observations", content=body, headers=headers)
     assert response.status_code in (400, 422)
     assert tried.client.get("/v1/adapters/bot/aliases/production").json()["canary"]["measured"] == {}
