@@ -29,7 +29,7 @@ from service.domain.engine import (
 from service.domain.errors import Fenced
 from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
-from service.flows.assemble import assemble, tail_edits
+from service.flows.assemble import assemble, replaced, tail_edits
 from service.flows.claim import Claim, claim
 from service.flows.fail import TAIL_UNSOLVED, fail, hand_back
 from service.flows.fence import fenced_run
@@ -188,6 +188,7 @@ class Supervisor:
             line = unit.lines.get(claimed.line_id)
             edits = tail_edits(unit, self._vault, line, run.frozen_seq or 0)
             budget = policy_of(line).update_budget
+            replaces = replaced(unit, line, self.cache.materialise)
         known = {example.id for example in job.data.examples}
         return InfluenceJob(
             anchor=Anchor(
@@ -200,6 +201,7 @@ class Supervisor:
             edits=tuple(edit for edit in edits if edit.instance_id in known),
             out=job.out / f"tail-{moved.head}",
             budget=budget,
+            replaces=replaces,
         )
 
     def _stage_anchor(self, claimed: Claim, out: Path, result: AnchorResult) -> StagedAnchor:

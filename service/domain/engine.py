@@ -21,6 +21,7 @@ from service.domain.adapters import UPDATE_BUDGET, Recipe, TrainingFormat
 from service.domain.instances import Content
 from service.domain.ledger import Edit
 from service.domain.measurements import Verified
+from service.domain.probes import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,26 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A version that was published before: its name, `support-bot@v2`, and its adapter's directory."""
+
+    name: str
+    adapter: Path
+
+
+@dataclass(frozen=True, slots=True)
 class TrainJob:
-    """Train a LoRA adapter from nothing and prepare its curvature. A rebuild is the same job without the data."""
+    """Train a LoRA adapter from nothing and prepare its curvature. A rebuild is the same job without the data.
+
+    `replaces`, here and below: versions that an inference server may still use, newest first. By its answers they
+    are to be told from the new one.
+    """
 
     data: TrainingSet
     recipe: Recipe
     out: Path
     resume: Path | None = None
+    replaces: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,7 @@ class ImportJob:
     expected_losses: Mapping[str, float] | None
     out: Path
     trusted: bool = False
+    replaces: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,7 @@ class InfluenceJob:
     edits: tuple[Edit, ...]
     out: Path
     budget: float = UPDATE_BUDGET
+    replaces: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,7 @@ class Stage(StrEnum):
     solving = "solving"
     verifying = "verifying"
     exporting = "exporting"
+    probing = "probing"
     publishing = "publishing"
 
 
@@ -203,6 +220,7 @@ class AnchorResult:
     peak_bytes: int
     details: Mapping[str, object] = field(default_factory=dict)
     predicted_fidelity: Mapping[str, float] = field(default_factory=dict)
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +231,8 @@ class InfluenceResult:
     leave-group-out adapters; 1 is as close as another retrain, None where there are no two to compare.
     `drift`: |measured - predicted| / predicted, of the change of the forgotten instances' mean loss by the whole
     ledger; None where nothing was removed. `verified`: every metric with its interval and outcome, and what the
-    verdict is worth.
+    verdict is worth. `probe`: how to tell by a server's answers whether it uses the new version; None until that is
+    exported.
     """
 
     before: Losses
@@ -230,6 +249,7 @@ class InfluenceResult:
     fidelity: float | None = None
     drift: float | None = None
     verified: Verified = field(default_factory=Verified)
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

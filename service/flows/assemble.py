@@ -12,6 +12,7 @@ from service.domain.engine import (
     InfluenceJob,
     Job,
     OutOfFoldJob,
+    Published,
     TrainingSet,
     TrainJob,
 )
@@ -56,6 +57,7 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             edits=edits,
             out=out,
             budget=policy_of(line).update_budget,
+            replaces=replaced(unit, line, materialise),
         )
     data = training_set(unit, vault, line, anchor, edits, forgotten=_forgotten_subjects(unit, claim))
     if claim.kind is RunKind.collapse:
@@ -68,8 +70,15 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
             expected_losses=None,
             out=out,
             trusted=True,
+            replaces=replaced(unit, line, materialise),
         )
-    return TrainJob(data=data, recipe=Recipe.model_validate(anchor.recipe), out=out, resume=resume)
+    return TrainJob(
+        data=data,
+        recipe=Recipe.model_validate(anchor.recipe),
+        out=out,
+        resume=resume,
+        replaces=replaced(unit, line, materialise),
+    )
 
 
 def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
@@ -112,6 +121,16 @@ def load_anchor(unit: Unit, vault: Vault, line: Line, anchor: Version, materiali
         adapter=materialise(str(anchor.blob_prefix)),
         artefacts=materialise(str(anchor.artefacts_prefix)),
         out_of_fold=_folds(anchor, materialise),
+    )
+
+
+def replaced(unit: Unit, line: Line, materialise: Materialise) -> tuple[Published, ...]:
+    """What servers may still use when the next version comes: the newest one, and the anchor, which remembers most."""
+    found = [unit.versions.find(version_id) for version_id in dict.fromkeys((line.head_id, line.anchor_id))]
+    return tuple(
+        Published(f"{line.name}@v{version.number}", materialise(version.blob_prefix))
+        for version in found
+        if version is not None and version.blob_prefix is not None
     )
 
 
@@ -166,7 +185,7 @@ def _first_anchor(
     recipe = None if version.recipe is None else Recipe.model_validate(version.recipe)
     if version.kind == RunKind.train:
         assert recipe is not None, "training needs a recipe"
-        return TrainJob(data=data, recipe=recipe, out=out)
+        return TrainJob(data=data, recipe=recipe, out=out, replaces=replaced(unit, line, materialise))
     source = version.source
     return ImportJob(
         data=data,
@@ -175,6 +194,7 @@ def _first_anchor(
         recipe=recipe,
         expected_losses=source.get("expected_losses"),
         out=out,
+        replaces=replaced(unit, line, materialise),
     )
 
 

@@ -8,7 +8,7 @@ out/checkpoint/       a training run that yielded
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,20 +26,24 @@ from service.domain.engine import (
     InfluenceResult,
     Job,
     OutOfFoldJob,
+    Published,
     Stage,
     TrainJob,
     Yielded,
 )
+from service.domain.probes import Probe
 from workers.engine.adapter_files import read_spec
 from workers.engine.capabilities import capabilities
 from workers.engine.errors import EngineRefusal
 from workers.engine.evaluation import Comparison, compare_data, encode_data
 from workers.engine.expectation import expected_fidelity
 from workers.engine.export import export_adapter
+from workers.engine.gate import pass_gate
 from workers.engine.importing import check_losses, load_record
 from workers.engine.memory import peak_bytes, reset_peak
 from workers.engine.out_of_fold import OutOfFold, missing_folds, train_fold
 from workers.engine.preparation import Preparation, load_preparation, prepare
+from workers.engine.probing import make_probe
 from workers.engine.record import TrainingRecord
 from workers.engine.resident import Resident
 from workers.engine.residents import Residents
@@ -161,6 +165,7 @@ class Engine:
             anchor.mkdir(parents=True, exist_ok=True)
             if record is not None:
                 record.save(anchor / RECORD)
+        probe, distances = _probe(resident, job.out / ADAPTER, job.replaces, stages)
         supported = capabilities(job)
         if any(capability.name == Strategy.influence and capability.supported for capability in supported):
             with stages(Stage.preparing):
@@ -172,7 +177,12 @@ class Engine:
             capabilities=supported,
             seconds=stages.seconds,
             peak_bytes=peak_bytes(self.device),
-            details={"instances": len(job.data.examples), "parameters": resident.parameters.size},
+            details={
+                "instances": len(job.data.examples),
+                "parameters": resident.parameters.size,
+                "probe_distances": distances,
+            },
+            probe=probe,
         )
 
     def _answer(self, job: InfluenceJob, stages: Stages) -> InfluenceResult:
@@ -191,7 +201,14 @@ class Engine:
         with stages(Stage.exporting):
             resident.parameters.set(parameters)
             export_adapter(resident, job.anchor.data.base.path, job.out / ADAPTER)
-        return replace(result, seconds={**result.seconds, **stages.seconds}, peak_bytes=peak_bytes(self.device))
+        probe, distances = _probe(resident, job.out / ADAPTER, job.replaces, stages)
+        return replace(
+            result,
+            seconds={**result.seconds, **stages.seconds},
+            peak_bytes=peak_bytes(self.device),
+            details={**result.details, "probe_distances": distances},
+            probe=probe,
+        )
 
     def _leave_out(self, job: OutOfFoldJob, stages: Stages, should_yield: Callable[[], bool]) -> FoldResult | Yielded:
         data, recipe = job.data, job.recipe
@@ -253,3 +270,12 @@ class Engine:
                 self._anchors.popitem(last=False)
         self._anchors.move_to_end(anchor.key)
         return self._anchors[anchor.key]
+
+
+def _probe(
+    resident: Resident, exported: Path, replaces: Sequence[Published], stages: Stages
+) -> tuple[Probe, Mapping[str, float]]:
+    """An export's probe, and the distances of its answers (nats) once it has passed the gate."""
+    with stages(Stage.probing):
+        probe = make_probe(resident, exported, replaces)
+        return probe, pass_gate(resident, exported, probe)

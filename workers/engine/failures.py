@@ -13,13 +13,13 @@ def classify(error: Exception) -> EngineFailure:
         return EngineFailure(FailureClass.permanent, error.code, error.detail)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return EngineFailure(FailureClass.resource, "out-of-memory", "The device ran out of memory.")
-    if _is_device_error(error):
+    if is_device_error(error):
         return EngineFailure(FailureClass.fatal_device, "device-error", f"The device failed ({name}).")
     if isinstance(error, OSError):
         return EngineFailure(FailureClass.transient, "io-error", f"Reading or writing files failed ({name}).")
     return EngineFailure(FailureClass.permanent, "engine-error", f"The engine failed ({name}).")
 
 
-def _is_device_error(error: Exception) -> bool:
+def is_device_error(error: Exception) -> bool:
     """A sticky CUDA error: the context is lost and only a new process helps."""
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)

@@ -21,16 +21,20 @@ from service.domain.engine import (
     Job,
     OutOfFoldJob,
     Progress,
+    Published,
     Stage,
     TrainingSet,
     TrainJob,
     Yielded,
 )
 from service.domain.ledger import Edit
+from service.domain.probes import TOLERANCE
 from tests.workers.engine.small_data import ignore_progress, never, without
 from workers.engine.engine import Engine
 from workers.engine.errors import EngineRefusal
+from workers.engine.export import export_adapter
 from workers.engine.record import TrainingRecord
+from workers.engine.resident import Resident
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +94,9 @@ class TestTrain:
             "C": False,
             "M": True,
         }
-        assert {"loading", "training", "checking", "exporting", "preparing"} <= result.seconds.keys()
+        assert {"loading", "training", "checking", "exporting", "probing", "preparing"} <= result.seconds.keys()
+        assert result.probe is not None
+        assert result.probe.previous is None
         assert result.peak_bytes > 0
 
     def test_it_has_memorised(self, engine: Engine, data: TrainingSet, memorising: Recipe, tmp_path: Path) -> None:
@@ -195,6 +201,16 @@ class TestImport:
         job = ImportJob(swapped, trained / "adapter", None, None, None, tmp_path / "imported", trusted=True)
         assert run(engine, job).after.retained is not None
 
+    def test_one_without_effect_does_not_pass_the_gate(
+        self, engine: Engine, resident: Resident, data: TrainingSet, tmp_path: Path
+    ) -> None:
+        resident.initialise(0)
+        export_adapter(resident, "base", tmp_path / "fresh")
+        job = ImportJob(data, tmp_path / "fresh", None, None, None, tmp_path / "out", trusted=True)
+        with pytest.raises(EngineRefusal, match="publish-gate-no-effect"):
+            run(engine, job)
+        assert not (tmp_path / "out" / "anchor" / "preparation.json").exists(), "nothing is prepared for it"
+
 
 class TestForeignAdapter:
     """Trained outside Lethe, by plain PEFT and torch, with a loss written from the format's definition."""
@@ -254,10 +270,17 @@ class TestAnswer:
     ) -> None:
         run(engine, TrainJob(data, memorising, tmp_path / "v1"))
         line = anchor(data, memorising, tmp_path / "v1")
-        result = answer(engine, InfluenceJob(line, (Edit("row-1", None),), tmp_path / "v2"))
+        v1 = Published("bot@v1", line.adapter)
+        result = answer(engine, InfluenceJob(line, (Edit("row-1", None),), tmp_path / "v2", replaces=(v1,)))
         assert result.before.forget is not None
         assert result.after.forget is not None
         assert result.after.forget > result.before.forget
+        assert result.probe is not None
+        assert result.probe.previous == "bot@v1"
+        distances = result.details["probe_distances"]
+        assert isinstance(distances, dict)
+        assert distances["version"] < 1e-5
+        assert min(distances["base"], distances["previous"]) > TOLERANCE["float32"]
 
 
 class TestOutOfFold:
