@@ -25,7 +25,7 @@ from service.flows.level import level_of_anchor, level_of_answer
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
 from service.flows.roll_forward import unreplayed
-from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements
+from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements, stored_probe
 from service.flows.strategy import can_rebuild, estimated_rebuild_s, policy_of
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -154,6 +154,7 @@ def _become_anchor(unit: Unit, line: Line, version: Version, staged: StagedAncho
     version.artefacts_prefix, version.artefacts = staged.artefacts.prefix, dict(staged.artefacts.files)
     version.measurements = anchor_measurements(staged.result)
     version.capabilities = [asdict(capability) for capability in staged.result.capabilities]
+    version.probe = stored_probe(staged.result)
     previous = unit.versions.find(line.anchor_id)
     version.anchor_id, line.anchor_id = version.id, version.id
     if previous is not None and previous.state is VersionState.quarantined:
@@ -169,6 +170,7 @@ def _answer_version(unit: Unit, line: Line, anchor: Version, run: Run, staged: S
     version.anchor_id = anchor.id
     version.measurements = answer_measurements(staged.result)
     version.claim_level = level_of_answer(unit, line, anchor, staged.result)
+    version.probe = stored_probe(staged.result)
     store_adapter(version, staged.adapter)
     unit.versions.add(version)
     return version

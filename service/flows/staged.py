@@ -71,3 +71,8 @@ def answer_measurements(result: InfluenceResult) -> dict[str, object]:
         "details": dict(result.details),
         "verified": asdict(result.verified),
     }
+
+
+def stored_probe(result: AnchorResult | InfluenceResult) -> dict[str, object] | None:
+    """The JSON form of a version's probe."""
+    return None if result.probe is None else result.probe.model_dump(mode="json")

@@ -11,6 +11,7 @@ from uuid import uuid4
 from service.domain.adapters import BaseModelRef, Policy, Recipe, TrainingFormat
 from service.domain.engine import AnchorResult, Capability, FoldResult, InfluenceResult, Losses
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
+from service.domain.probes import Probe
 from service.domain.runs import Lane, RunKind
 from service.flows import ingest
 from service.flows.add_version import VersionSource, add_version
@@ -212,13 +213,21 @@ class House:
         prefix = f"runs/{source.name}"
         return StoredTree(prefix, self.blobs.put_tree(source, prefix))
 
+    def probe(self, adapter: StoredTree) -> Probe | None:
+        """The probe that the worker made for an adapter; versions of the past have none."""
+        return None
+
     def staged_anchor(self, seconds: float = 100.0, predicted: Mapping[str, float] = UNPREDICTED) -> StagedAnchor:
-        return StagedAnchor(anchor_result(seconds, predicted), self.tree(), self.tree())
+        adapter = self.tree()
+        result = replace(anchor_result(seconds, predicted), probe=self.probe(adapter))
+        return StagedAnchor(result, adapter, self.tree())
 
     def staged_answer(
         self, claimed: Claim, *, passed: bool | None = True, solved: int = 0, **measured: Any
     ) -> StagedAnswer:
-        return StagedAnswer(influence_result(passed, **measured), self.tree(), str(claimed.anchor_id), solved)
+        adapter = self.tree()
+        result = influence_result(passed, **{"probe": self.probe(adapter), **measured})
+        return StagedAnswer(result, adapter, str(claimed.anchor_id), solved)
 
     def request(self, request_id: str) -> UnlearningRequest:
         with self.store.read() as unit:

@@ -36,6 +36,7 @@ class Version(Base):
     """An immutable adapter. It covers every ledger entry up to `ledger_seq`.
 
     `out_of_fold` lists the finished folds of an anchor: prefix and files of its predictions, and how many remained.
+    `probe` is large, so it is read only where it is asked for.
     """
 
     __tablename__ = "versions"
@@ -69,6 +70,7 @@ class Version(Base):
     capabilities: Mapped[list[Json] | None]
     measurements: Mapped[Json | None]
     rejection: Mapped[Json | None]
+    probe: Mapped[Json | None] = mapped_column(deferred=True)
 
 
 class Alias(Base):
