@@ -15,6 +15,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "create_version": Scope.adapters_write,
     "list_versions": Scope.adapters_read,
     "get_version": Scope.adapters_read,
+    "get_probe": Scope.adapters_read,
     "download_archive": Scope.adapters_read,
     "download_file": Scope.adapters_read,
     "download_signature": Scope.adapters_read,

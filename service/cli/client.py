@@ -15,6 +15,7 @@ from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.operations import Operation
+from service.domain.probes import Probe
 from service.domain.signing import KeyPurpose, RevocationReason
 from service.evidence.model_signature import BUNDLE
 
@@ -109,6 +110,10 @@ class LetheClient:
     def version(self, adapter: str, version: str) -> Version:
         """`version` is `v3` or an alias."""
         return Version.model_validate(self.transport.get(f"/v1/adapters/{adapter}/versions/{version}"))
+
+    def probe(self, adapter: str, version: str) -> Probe:
+        """How to tell by its answers whether an inference server really uses a version."""
+        return Probe.model_validate(self.transport.get(f"/v1/adapters/{adapter}/versions/{version}/probe"))
 
     def versions(self, adapter: str) -> Iterator[Version]:
         return (Version.model_validate(item) for item in self._pages(f"/v1/adapters/{adapter}/versions"))

@@ -9,13 +9,13 @@ from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.downloads import Conditions, Representation, respond
 from service.api.problems import Responses, problems
+from service.api.views.adapters import version_headers
 from service.api.visibility import visible_line
 from service.domain.errors import NotFound
 from service.evidence.model_signature import BUNDLE, SIGNATURE_FILE, model_signature
 from service.flows.alias import check_servable
 from service.flows.lookup import find_version
 from service.store.archives.write import archive_of_tree
-from service.store.tables import Line, Version
 
 router = APIRouter(prefix="/v1/adapters/{name}/versions/{version}", tags=["versions"])
 
@@ -68,7 +68,7 @@ def download_archive(
         media_type=GZIP,
         filename=f"{line.name}-v{row.number}.tar.gz",
         read=lambda start, stop: archive.chunks(start=start, stop=stop),
-        headers=_names(line, row),
+        headers=version_headers(line, row),
     )
     return respond(item, conditions)
 
@@ -95,7 +95,7 @@ def download_file(
         filename=file,
         read=lambda start, stop: context.blobs.chunks(key, start=start, stop=stop),
         sha256=entry["sha256"],
-        headers=_names(line, row),
+        headers=version_headers(line, row),
     )
     return respond(item, conditions)
 
@@ -122,13 +122,9 @@ def download_signature(
         filename=SIGNATURE_FILE,
         read=lambda start, stop: iter((bundle[start:stop],)),
         sha256=sha256,
-        headers=_names(line, row),
+        headers=version_headers(line, row),
     )
     return respond(item, conditions)
-
-
-def _names(line: Line, version: Version) -> dict[str, str]:
-    return {"X-Lethe-Version": f"{line.name}@v{version.number}", "X-Lethe-Digest": str(version.digest)}
 
 
 # HEAD is the same operation without a body; it does not get an operation id of its own.

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, assert_never
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
@@ -16,18 +16,21 @@ from service.api.idempotency import Answer, Creation, UploadCreation
 from service.api.paging import InPages
 from service.api.problems import problems
 from service.api.schemas.versions import ImportSource, Source, TrainSource, VersionCreate, VersionPage, VersionRead
-from service.api.views.adapters import version_read
+from service.api.views.adapters import version_headers, version_read
 from service.api.visibility import visible_dataset, visible_line
 from service.domain.errors import InvalidInput
+from service.domain.probes import Probe
 from service.domain.runs import RunKind
 from service.flows.add_version import VersionSource, add_version
 from service.flows.lookup import find_version
+from service.flows.probe import probe_of
 from service.flows.take_import import ImportUpload, StoredImport, discard, take_import
 from service.store.database import Unit
 
 router = APIRouter(prefix="/v1/adapters/{name}/versions", tags=["versions"])
 
 Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
+VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])]
 
 _CREATE = TypeAdapter(VersionCreate)
 _SOURCE: TypeAdapter[TrainSource | ImportSource] = TypeAdapter(Source)
@@ -190,13 +193,23 @@ def list_versions(name: Name, context: InContext, actor: Caller, paging: InPages
 
 
 @router.get("/{version}", responses=problems(404))
-def get_version(
-    name: Name,
-    version: Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])],
-    context: InContext,
-    actor: Caller,
-) -> VersionRead:
+def get_version(name: Name, version: VersionPath, context: InContext, actor: Caller) -> VersionRead:
     """Read a version. Withdrawn ones stay readable; their files do not."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
         return version_read(unit, line, find_version(unit, line, version))
+
+
+@router.get("/{version}/probe", responses=problems(404, 409, 410))
+def get_probe(name: Name, version: VersionPath, context: InContext, actor: Caller, response: Response) -> Probe:
+    """Read how to tell by its answers whether an inference server really uses a version.
+
+    Send it the prompts as token ids, ask for the log-probabilities of the likeliest next tokens, and compare.
+    The header `X-Lethe-Version` names the version, where it was asked for by an alias.
+    """
+    with context.store.read() as unit:
+        line = visible_line(unit, actor, name)
+        row = find_version(unit, line, version)
+        probe = probe_of(row)
+    response.headers.update(version_headers(line, row))
+    return probe

@@ -124,5 +124,10 @@ def _rolls_forward(version: Version) -> str | None:
     return None if number is None else f"v{number}"
 
 
+def version_headers(line: Line, version: Version) -> dict[str, str]:
+    """Which version an answer is about, where its body does not say."""
+    return {"X-Lethe-Version": f"{line.name}@v{version.number}", "X-Lethe-Digest": str(version.digest)}
+
+
 def _capabilities(version: Version) -> list[CapabilityRead]:
     return [CapabilityRead.model_validate(capability) for capability in version.capabilities or ()]

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from service.domain.probes import Expected, Probe, ProbePrompt
+from service.domain.scopes import Scope
 from service.flows.publish import publish_first_anchor
 from service.flows.reconcile import reconcile
 from service.store.tables import Run, Version
@@ -315,3 +318,45 @@ def test_a_rejected_version_says_why(api: Api, dataset: str) -> None:
     assert_problem(api.client.get(f"{URL}/v1/archive"), 409, "version-not-ready")
     listed = api.client.get(URL).json()["items"]
     assert [item["version"] for item in listed] == ["v1"]
+
+
+class TestProbe:
+    PROBE = Probe(
+        previous="bot@v1",
+        prompts=(
+            ProbePrompt(token_ids=(5, 9), expected=(Expected(token_id=1, version=-0.5, base=-2.0, previous=-0.75),)),
+        ),
+    )
+
+    def publish(self, api: Api, run_id: str, probe: Probe | None) -> None:
+        claimed = api.claim(run_id)
+        assert claimed is not None
+        staged = api.staged_anchor()
+        staged = replace(staged, result=replace(staged.result, probe=probe))
+        with api.store.write() as unit:
+            publish_first_anchor(unit, api.vault, claimed, staged)
+
+    def test_it_is_the_one_that_the_worker_made(self, api: Api, dataset: str) -> None:
+        self.publish(api, train(api, dataset).json()["run"], self.PROBE)
+        response = api.client_with(Scope.adapters_read).get(f"{URL}/production/probe")
+        assert response.status_code == 200
+        assert Probe.model_validate(response.json()) == self.PROBE
+        version = api.client.get(f"{URL}/v1").json()
+        assert response.headers["x-lethe-version"] == "bot@v1"
+        assert response.headers["x-lethe-digest"] == version["digest"]
+        assert "probe" not in version, "versions are listed without their large parts"
+
+    def test_a_version_of_the_past_has_none(self, api: Api, dataset: str) -> None:
+        self.publish(api, train(api, dataset).json()["run"], None)
+        document = assert_problem(api.client.get(f"{URL}/v1/probe"), 404, "no-probe", field="version")
+        assert document["fix"]
+
+    def test_one_that_is_not_ready_has_none_yet(self, api: Api, dataset: str) -> None:
+        train(api, dataset)
+        assert_problem(api.client.get(f"{URL}/v1/probe"), 409, "version-not-ready")
+
+    def test_that_of_a_withdrawn_one_is_gone(self, api: Api, dataset: str) -> None:
+        for _ in range(2):
+            self.publish(api, train(api, dataset).json()["run"], self.PROBE)
+        assert api.client.post("/v1/adapters/bot/withdraw", json={"versions": ["v1"]}).status_code == 200
+        assert_problem(api.client.get(f"{URL}/v1/probe"), 410, "version-withdrawn")
