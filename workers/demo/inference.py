@@ -2,8 +2,8 @@
 
 It gets adapters from the service's downloads and from nowhere else, and the base model is loaded
 once. Between two versions the old weights are overwritten where they lie. A swap counts as
-proven if the live tensors are the file's bit for bit, the model's predictions changed, and they are those of
-the same adapter loaded into a fresh base.
+proven if the live tensors are the file's bit for bit, and the answers to the version's probe are its own: neither the
+bare base model's nor those of the version before.
 
     python -m workers.demo.inference BASE_DIRECTORY DOWNLOADS_DIRECTORY < questions > answers
 
@@ -21,29 +21,26 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from peft.utils.hotswap import hotswap_adapter
 from safetensors.torch import load_file
-from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from service.cli.client import LetheClient
 from service.cli.download import fetch
+from service.domain.probes import TOLERANCE, Probe, ProbeOutcome, distances_from, judge
 from workers.demo.exam import Question, take
 from workers.demo.peer import Say, answer_questions
+from workers.engine.probing import measure
 
 ADAPTER = "default"
-# Two ways to the same weights may differ by the rounding of one addition.
-SAME_LOGITS = 1e-5
 
 
 class Inference:
     """One resident base and at most one adapter on it. One question at a time, so no forward pass sees half a swap."""
 
     def __init__(self, base: Path, downloads: Path, client: LetheClient) -> None:
-        self._base = base
         self._downloads = downloads
         self._client = client
         self._tokenizer = AutoTokenizer.from_pretrained(base)
         self._model: PreTrainedModel | PeftModel = _open_base(base)
-        self._probe = self._tokenizer("Question:", return_tensors="pt", add_special_tokens=False)["input_ids"]
 
     def serve(self, adapter: str, version: str) -> dict[str, object]:
         """Download a version and put it in place of the present one."""
@@ -51,10 +48,9 @@ class Inference:
         directory = self._downloads / f"{adapter}-{version}"
         fetched = fetch(self._client, adapter, version, directory)
         downloaded = time.perf_counter()
-        before = self._logits(self._model)
         self._put_in_place(directory)
         swapped = time.perf_counter()
-        proof = self._proof(directory, before)
+        proof = self._proof(directory, self._client.probe(adapter, fetched.version))
         return {
             "version": f"{adapter}@{fetched.version}",
             "digest": fetched.digest,
@@ -73,26 +69,19 @@ class Inference:
             self._model = PeftModel.from_pretrained(self._model, directory, adapter_name=ADAPTER)
         self._model.eval()
 
-    def _proof(self, directory: Path, before: Tensor) -> dict[str, object]:
+    def _proof(self, directory: Path, probe: Probe) -> dict[str, object]:
         assert isinstance(self._model, PeftModel)
         written = load_file(directory / "adapter_model.safetensors")
         live = get_peft_model_state_dict(self._model, adapter_name=ADAPTER)
         is_bit_equal = live.keys() == written.keys() and all(torch.equal(live[name], written[name]) for name in live)
-        after = self._logits(self._model)
-        fresh = PeftModel.from_pretrained(_open_base(self._base), directory)
-        change = float((after - before).abs().max())
-        difference = float((after - self._logits(fresh)).abs().max())
+        answers = measure(self._model, probe)
+        outcome = judge(probe, answers, TOLERANCE["float32"])
         return {
             "weights_are_the_files": is_bit_equal,
-            "largest_change_of_a_logit": change,
-            "difference_from_a_fresh_load": difference,
-            "proven": is_bit_equal and change > SAME_LOGITS >= difference,
+            "probe": outcome,
+            "probe_distances": distances_from(probe, answers),
+            "proven": is_bit_equal and outcome is ProbeOutcome.proven,
         }
-
-    @torch.no_grad()
-    def _logits(self, model: PreTrainedModel | PeftModel) -> Tensor:
-        logits: Tensor = model(input_ids=self._probe).logits
-        return logits
 
 
 def _open_base(base: Path) -> PreTrainedModel:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.probes import ProbeOutcome
 from workers.demo.cast import FORGOTTEN, NEVER_SEEN, RETAINED
 from workers.demo.exam import Marks
 
@@ -22,15 +23,18 @@ class _Figures(BaseModel):
 
 
 class Swap(_Figures):
-    """What the inference process says of one version that it put in place."""
+    """What the inference process says of one version that it put in place.
+
+    `probe_distances`: of its answers from those of the version, the base and the version before, in nats.
+    """
 
     version: str
     digest: str
     download_s: float
     swap_s: float
     weights_are_the_files: bool
-    largest_change_of_a_logit: float
-    difference_from_a_fresh_load: float
+    probe: ProbeOutcome
+    probe_distances: dict[str, float]
     proven: bool
 
 
@@ -79,7 +83,7 @@ class Report(_Figures):
         yield Check(demand="the request's claim level is E after the rebuild", figure=level, is_met=level == "E")
         proven = [swap.version for swap in self.swaps if swap.proven]
         yield Check(
-            demand="every swap is proven: the file's weights, changed predictions, as after a fresh load",
+            demand="every swap is proven: the file's weights, and answers to the probe that only the version gives",
             figure=", ".join(proven) or "none",
             is_met=len(proven) == len(self.swaps) > 0,
         )

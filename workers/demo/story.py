@@ -163,7 +163,8 @@ class Story:
         self._swaps.append(swap)
         self._say(
             f"Inference process {inference.pid} serves {swap.version}: downloaded in {swap.download_s * 1000:.0f} ms, "
-            f"{'swapped' if len(self._swaps) > 1 else 'loaded'} in {swap.swap_s * 1000:.0f} ms"
+            f"{'swapped' if len(self._swaps) > 1 else 'loaded'} in {swap.swap_s * 1000:.0f} ms; by its answers to the "
+            f"probe: {swap.probe}"
         )
         questions = [question.model_dump() for question in self._cast.questions()]
         self._exams[version] = Marks.model_validate(inference.ask({"exam": questions}))

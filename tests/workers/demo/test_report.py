@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from service.domain.probes import ProbeOutcome
 from workers.demo.cast import CORRECTED, FORGOTTEN, NEVER_SEEN, RETAINED
 from workers.demo.exam import Mark, Marks, Question
 from workers.demo.report import Report, Swap, Times
@@ -25,9 +26,10 @@ def _marks(forgotten: float, retained: float, never_seen: float = 2.0) -> Marks:
 
 
 def _report(*, v1: Marks, v2: Marks, level: str = "E", proven: bool = True) -> Report:
+    probe = ProbeOutcome.proven if proven else ProbeOutcome.base
     swap = Swap(
-        version="bot@v1", digest="sha256:0", download_s=0, swap_s=0, weights_are_the_files=proven,
-        largest_change_of_a_logit=1, difference_from_a_fresh_load=0, proven=proven,
+        version="bot@v1", digest="sha256:0", download_s=0, swap_s=0, weights_are_the_files=True,
+        probe=probe, probe_distances={"version": 0, "base": 1}, proven=proven,
     )  # fmt: skip
     retrained = _marks(2.1, 0.1)
     return Report(
