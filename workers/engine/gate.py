@@ -12,15 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from service.domain.probes import Probe, distances_from
+from service.domain.probes import TOLERANCE, Probe, distances_from
 from workers.engine.adapter_files import WEIGHTS
 from workers.engine.beside import beside
 from workers.engine.errors import EngineRefusal
 from workers.engine.probing import measure
 from workers.engine.resident import Resident
 
-# Mean gap in nats that the same weights may have on the same kernels, by device: there the base computes in bf16.
-SAME = {"cpu": 1e-5, "cuda": 0.01}
+# Mean gap in nats that is rounding, by device: bases compute in fp32 on the one and in bf16 on the other. Tensors are
+# compared bit for bit besides, so a wide one lets none that is damaged through.
+SAME = {"cpu": 1e-4, "cuda": TOLERANCE["bfloat16"]}
 # An adapter without effect adds exact zeros to the base.
 DIFFERENT = 1e-5
 
