@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from service.domain.probes import Probe
 from tests.workers.tiny_llama import save_tiny_llama
 from workers.demo.embedded import EmbeddedStack
 
@@ -120,6 +122,12 @@ def test_train_forget_correct_fetch_rebuild(lethe: Lethe) -> None:
         assert (now["state"], now["targets"][0]["claim_level"]) == ("succeeded", "E")
     rebuilt = lethe("fetch", f"{LINE}@production", served)
     assert rebuilt["version"] == f"{LINE}@{lethe('versions')[0]['anchor']}"
+
+    probe = httpx.get(
+        f"{lethe.stack.url}/v1/adapters/{LINE}/versions/production/probe",
+        headers={"Authorization": f"Bearer {lethe.stack.key}"},
+    )
+    assert Probe.model_validate(probe.json()).previous == f"{LINE}@{newest}", "it tells the rebuilt from the updated"
 
     gone = lethe("forget", LINE, "--instance", "person3-0", code=2)
     assert gone["code"] == "instance-already-removed"
