@@ -64,13 +64,13 @@ def main() -> None:
 
 
 def _show_presence(store: Store, settings: Settings, supervisor: Supervisor, name: str, stop: threading.Event) -> None:
-    """Keep the workers table current, so that requests can say what they wait for, and the disk free of
-    trees that were deleted from the blob store: they may hold what was erased."""
+    """Keep the workers table current, so that requests can say what they wait for, and have the supervisor forget
+    what was erased, whatever it is doing otherwise."""
     while True:
         try:
             with store.write() as unit:
                 unit.runs.seen_worker(name, settings.worker_pool, None, unit.now)
-            supervisor.cache.sweep()
+            supervisor.forget()
         except Exception:  # noqa: BLE001 - presence is a courtesy; the lease decides
             log.warning("could not note this worker's presence")
         if stop.wait(settings.heartbeat_s):

@@ -5,6 +5,7 @@ safe here; nothing from outside ever reaches it.
 """
 
 import socket
+import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TypeAlias
@@ -25,10 +26,10 @@ class Yield:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """Drop the tensors kept for this anchor."""
+class Keep:
+    """Drop at once what is kept for any anchor but these."""
 
-    anchor: str
+    anchors: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,16 @@ class Ready:
     device: str
 
 
-Order: TypeAlias = Execute | Yield | Release
+Order: TypeAlias = Execute | Yield | Keep
 Message: TypeAlias = Ready | Progress | Result
 
 
 class Channel:
-    """One end of the socket."""
+    """One end of the socket. Any thread may send; one receives."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._sending = threading.Lock()
 
     @classmethod
     def from_descriptor(cls, descriptor: int) -> "Channel":
@@ -55,7 +57,8 @@ class Channel:
 
     def send(self, message: Order | Message) -> None:
         """Raises OSError if the other end is gone."""
-        self._connection.send(message)
+        with self._sending:
+            self._connection.send(message)
 
     def receive(self) -> Order | Message:
         """Wait for the next message.
@@ -71,7 +74,9 @@ class Channel:
         return self._connection.poll(timeout_s)
 
     def close(self) -> None:
-        self._connection.close()
+        """The other end sees the channel end."""
+        with self._sending:
+            self._connection.close()
 
 
 def pair() -> tuple[Channel, int]:

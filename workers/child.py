@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from service.domain.engine import EngineFailure, FailureClass, Job, Result
 from service.logs import configure_logging
 from service.settings import Settings
-from workers.channel import Channel, Execute, Ready, Release, Yield
+from workers.channel import Channel, Execute, Keep, Ready, Yield
 from workers.engine.engine import Engine
 from workers.engine.errors import EngineRefusal
 from workers.engine.failures import classify
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class Child:
-    """Executes orders one at a time; a reader thread takes yields while a job runs."""
+    """Executes jobs one at a time; a reader thread follows all other orders while a job runs."""
 
     def __init__(self, channel: Channel, engine: Engine) -> None:
         self._channel = channel
         self._engine = engine
-        self._orders: SimpleQueue[Execute | Release] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._yield = threading.Event()
 
     def serve(self) -> None:
@@ -35,12 +35,8 @@ class Child:
         threading.Thread(target=self._read, daemon=True).start()
         self._channel.send(Ready(str(self._engine.device)))
         while True:
-            order = self._orders.get()
-            if isinstance(order, Release):
-                self._engine.release(order.anchor)
-                continue
-            self._yield.clear()
-            result = self._run(order.job)
+            # No variable of this frame holds the job: its texts are to go as soon as it is done.
+            result = self._run(self._jobs.get())
             self._channel.send(result)
             if isinstance(result, EngineFailure) and result.kind is FailureClass.fatal_device:
                 os._exit(1)
@@ -51,8 +47,11 @@ class Child:
                 order = self._channel.receive()
                 if isinstance(order, Yield):
                     self._yield.set()
-                elif isinstance(order, Execute | Release):
-                    self._orders.put(order)
+                elif isinstance(order, Keep):
+                    self._engine.keep(order.anchors)
+                elif isinstance(order, Execute):
+                    self._yield.clear()
+                    self._jobs.put(order.job)
         except (EOFError, OSError):
             os._exit(0)
 

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from service.domain.engine import EngineFailure, FailureClass, Job, Progress, Result
-from workers.channel import Channel, Execute, Release, Yield, pair
+from workers.channel import Channel, Execute, Keep, Yield, pair
 
 POLL_S = 0.1
 START_TIMEOUT_S = 300.0
@@ -65,13 +66,13 @@ class EngineProcess:
             self.kill()
             raise
 
-    def release(self, anchor: str) -> None:
-        """Have the child drop what it keeps for an anchor."""
-        if self._channel is not None:
-            try:
-                self._channel.send(Release(anchor))
-            except OSError:
-                self.kill()
+    def keep(self, anchors: Collection[str]) -> None:
+        """Have the child drop what it keeps for any other anchor, even in mid-job. May be called from any thread."""
+        channel = self._channel
+        if channel is not None:
+            with suppress(OSError):
+                # A child that is gone keeps nothing.
+                channel.send(Keep(frozenset(anchors)))
 
     def kill(self) -> int | None:
         """SIGKILL the child, if there is one; returns its exit status."""

@@ -38,6 +38,7 @@ from service.flows.progress import report_progress
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
 from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
 from service.flows.strategy import policy_of
+from service.flows.trees import keep_key, keys, seal_tree
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -63,7 +64,7 @@ class Supervisor:
     def __init__(self, settings: Settings, store: Store, vault: Vault, blobs: Blobs, *, name: str) -> None:
         self._settings, self._store, self._vault, self._blobs = settings, store, vault, blobs
         self._name = name
-        self.cache = LocalCache(settings.home / "cache", blobs)
+        self._cache = LocalCache(settings.home / "cache", blobs, keys(store, vault))
         self._engine = EngineProcess({**os.environ, **settings.environment()})
         self.stopping = False
 
@@ -100,13 +101,27 @@ class Supervisor:
                 if run is None or run.state is not RunState.running or str(run.fence) != place.name:
                     shutil.rmtree(place, ignore_errors=True)
 
+    def forget(self) -> None:
+        """Drop what was derived from training data that are gone, from this machine's disk and from the child's memory.
+
+        May be called from any thread, at any time.
+        """
+        cached = self._cache.prefixes()
+        with self._store.read() as unit:
+            shredded = [prefix for prefix, row in unit.trees.many(cached).items() if row.wrapped_key is None]
+            anchors = unit.lines.anchors()
+        for prefix in shredded:
+            self._cache.evict(prefix)
+        self._cache.sweep()
+        self._engine.keep(anchors)
+
     def close(self) -> None:
         """End the child."""
         self._engine.kill()
 
     def _carry_out(self, claimed: Claim, staging: Path, lease: Lease) -> None:
         with self._store.read() as unit:
-            job = assemble(unit, self._vault, claimed, materialise=self.cache.materialise, out=staging)
+            job = assemble(unit, self._vault, claimed, materialise=self._cache.materialise, out=staging)
             frozen = fenced_run(unit, claimed.run_id, claimed.fence).frozen_seq or 0
         result = self._compute(claimed, job, lease)
         if isinstance(result, EngineFailure):
@@ -114,7 +129,7 @@ class Supervisor:
         elif isinstance(result, Yielded):
             self._keep_checkpoint(claimed, staging)
         elif isinstance(result, FoldResult):
-            fold = StagedFold(result, self._put(staging / "fold", f"{_prefix(claimed)}/fold"))
+            fold = StagedFold(result, self._seal(staging / "fold", f"{_prefix(claimed)}/fold"))
             with self._store.write() as unit:
                 publish_fold(unit, claimed, fold)
         elif isinstance(result, InfluenceResult):
@@ -169,8 +184,6 @@ class Supervisor:
             with self._store.write() as unit:
                 moved = publish_rebuild(unit, self._vault, claimed, anchor, answer)
             if moved is None:
-                # What was derived from the old anchor is to go, from the device's memory too.
-                self._engine.release(str(claimed.anchor_id))
                 return
             tail = self._tail_job(claimed, job, moved)
             solved = self._compute(claimed, tail, lease)
@@ -209,7 +222,7 @@ class Supervisor:
         return StagedAnchor(
             result,
             adapter=self._put(out / "adapter", f"{prefix}/adapter"),
-            artefacts=self._put(out / "anchor", f"{prefix}/anchor"),
+            artefacts=self._seal(out / "anchor", f"{prefix}/anchor"),
         )
 
     def _stage_answer(self, claimed: Claim, job: InfluenceJob, result: InfluenceResult, solved: int) -> StagedAnswer:
@@ -220,12 +233,18 @@ class Supervisor:
     def _put(self, directory: Path, prefix: str) -> StoredTree:
         return StoredTree(prefix, self._blobs.put_tree(directory, prefix))
 
+    def _seal(self, directory: Path, prefix: str) -> StoredTree:
+        return seal_tree(self._vault, self._blobs, directory, prefix)
+
     def _keep_checkpoint(self, claimed: Claim, staging: Path) -> None:
         """A rebuild or a fold made room: store where it goes on, and queue it behind what waits."""
-        tree = self._put(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
+        tree = self._seal(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
         with self._store.write() as unit:
             run = fenced_run(unit, claimed.run_id, claimed.fence)
             previous, run.checkpoint = run.checkpoint, tree.prefix
+            keep_key(unit, unit.lines.get(claimed.line_id), tree)
+            if previous is not None:
+                unit.trees.shred(previous, unit.now)
             hand_back(unit, run, reason="yielded", counts=False)
         if previous is not None:
             self._blobs.delete_tree(previous)

@@ -60,4 +60,9 @@ class _Work(Collector):
         yield GaugeMetricFamily(
             "lethe_overdue_requests", "Open requests past their due date.", unit.requests.count_overdue(unit.now)
         )
+        yield GaugeMetricFamily(
+            "lethe_overdue_shreddings",
+            "Targets whose data should have been shredded by now.",
+            unit.targets.count_overdue(unit.now),
+        )
         yield GaugeMetricFamily("lethe_outbox_lag", "Hints that the relay has not sent yet.", unit.runs.outbox_lag())

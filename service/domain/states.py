@@ -77,6 +77,9 @@ TERMINAL_REQUEST_STATES = frozenset(
     {RequestState.succeeded, RequestState.rejected, RequestState.canceled, RequestState.failed}
 )
 
+# Ended without an answer: nothing was erased, and nothing will be.
+NEVER_SERVED = frozenset({T.rejected, T.canceled, T.failed})
+
 # The least advanced target speaks for the request, except that trouble is shown first.
 _PRECEDENCE = (
     T.needs_attention,

@@ -15,6 +15,7 @@ class Copy(StrEnum):
     quarantined_anchor = "quarantined_anchor"
     derived_data = "derived_data"
     out_of_fold_predictions = "out_of_fold_predictions"
+    worker_caches = "worker_caches"
     older_versions = "older_versions"
     inference_replicas = "inference_replicas"
     backups = "backups"
@@ -30,7 +31,7 @@ class RemainingCopy:
 
 @dataclass(frozen=True, slots=True)
 class DestroyedCopy:
-    """A copy that is gone. Of sealed rows, the keys were destroyed: their ciphertext means nothing any more."""
+    """A copy that is gone. Of what is sealed, the keys were destroyed: the ciphertext means nothing any more."""
 
     kind: Copy
     at: datetime

@@ -17,6 +17,7 @@ COPIES: Mapping[str, str] = {
     "quarantined_anchor": "the adapter that was trained on them, never served",
     "derived_data": "gradients, sketches, checkpoints and other data derived from them, readable by workers only",
     "out_of_fold_predictions": "predictions about them, kept for updates",
+    "worker_caches": "what workers had decrypted of the data derived from them, on their disks and in memory",
     "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
     "inference_replicas": "copies on inference servers, as long as those keep them; Lethe cannot see them",
     "backups": "backups, as long as their owners keep them; Lethe cannot see them",
@@ -24,6 +25,8 @@ COPIES: Mapping[str, str] = {
 
 DESTROYED: Mapping[str, str] = {
     "sealed_rows": "the training rows themselves: their keys were destroyed, and without those nobody can read them",
+    "derived_data": "gradients, sketches, checkpoints and other data derived from them: their keys were destroyed",
+    "out_of_fold_predictions": "predictions about them: their keys were destroyed",
 }
 
 NOT_CLAIMED: Mapping[str, str] = {

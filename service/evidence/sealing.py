@@ -1,7 +1,7 @@
-"""Envelope encryption of dataset rows.
+"""Envelope encryption of dataset rows, and the keys of what is derived from them.
 
-Every text is encrypted under its own random key, and that key is wrapped under the master key. To
-destroy a text for good, replicas and backups of the ciphertext included, it is enough to delete its
+Every text and every tree of derived files is encrypted under its own random key, and that key is wrapped under the
+master key. To destroy it for good, replicas and backups of the ciphertext included, it is enough to delete its
 wrapped key (crypto-shredding, NIST SP 800-88 rev. 1, section 2.6, "cryptographic erase").
 
 Both layers are AES-256-GCM (NIST SP 800-38D) and authenticate the row's `context`, so that a
@@ -34,18 +34,31 @@ class Sealed:
 
 
 class Sealer:
-    """Seals texts under keys of their own, wrapped under the master key. Safe to share between threads."""
+    """Makes keys, wrapped under the master key, and seals texts under them. Safe to share between threads."""
 
     def __init__(self, master_key: bytes) -> None:
         self._wrapping = AESGCM(derive(master_key, "row key wrapping 1"))
 
+    def new_key(self, *, context: str) -> tuple[bytes, bytes]:
+        """A random key of 256 bits, and its wrapped form. `context` names what it is for and is needed to unwrap it."""
+        key = os.urandom(KEY_BYTES)
+        return key, _encrypt(self._wrapping, key, b"key\0" + context.encode())
+
+    def unwrap(self, wrapped_key: bytes | None, *, context: str) -> bytes:
+        """The key.
+
+        Raises:
+            Shredded: it was destroyed.
+            Corrupted: it was altered, belongs to another context, or the master key is another one.
+        """
+        if wrapped_key is None:
+            raise Shredded("The data were erased and their key destroyed; they cannot be read again.")
+        return _decrypt(self._wrapping, wrapped_key, b"key\0" + context.encode())
+
     def seal(self, plaintext: bytes, *, context: str) -> Sealed:
         """Encrypt `plaintext`. `context` names its place (dataset and instance id) and must be given to unseal it."""
-        key = os.urandom(KEY_BYTES)
-        return Sealed(
-            ciphertext=_encrypt(AESGCM(key), plaintext, b"text\0" + context.encode()),
-            wrapped_key=_encrypt(self._wrapping, key, b"key\0" + context.encode()),
-        )
+        key, wrapped_key = self.new_key(context=context)
+        return Sealed(_encrypt(AESGCM(key), plaintext, b"text\0" + context.encode()), wrapped_key)
 
     def unseal(self, sealed: Sealed, *, context: str) -> bytes:
         """The plaintext.
@@ -54,9 +67,7 @@ class Sealer:
             Shredded: the wrapped key was destroyed.
             Corrupted: the bytes were altered, belong to another context, or the master key is another one.
         """
-        if sealed.wrapped_key is None:
-            raise Shredded("The text was erased and its key destroyed; it cannot be read again.")
-        key = _decrypt(self._wrapping, sealed.wrapped_key, b"key\0" + context.encode())
+        key = self.unwrap(sealed.wrapped_key, context=context)
         return _decrypt(AESGCM(key), sealed.ciphertext, b"text\0" + context.encode())
 
 
@@ -68,12 +79,12 @@ def _encrypt(cipher: AESGCM, plaintext: bytes, associated: bytes) -> bytes:
 def _decrypt(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
     nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     if sealed[:1] != _VERSION or len(nonce) != _NONCE_BYTES:
-        raise Corrupted("A sealed text has an unknown layout.", code="seal-broken")
+        raise Corrupted("A sealed text or key has an unknown layout.", code="seal-broken")
     try:
         return cipher.decrypt(nonce, ciphertext, associated)
     except InvalidTag:
         raise Corrupted(
-            "A sealed text does not open.",
+            "A sealed text or key does not open.",
             fix="Check that LETHE_MASTER_KEY is the key under which the data were sealed.",
             code="seal-broken",
         ) from None

@@ -67,7 +67,7 @@ def _facts(
         actors=facts.actor_facts(request, run),
         audit=facts.audit_pin(unit),
         remaining_copies=remaining_copies(unit, line, target),
-        destroyed_copies=destroyed_copies(unit, target),
+        destroyed_copies=destroyed_copies(unit, line, target),
     )
 
 

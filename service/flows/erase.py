@@ -9,14 +9,13 @@ which `flows/sweep.py` deletes afterwards.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.states import TargetState, VersionState
+from service.domain.states import NEVER_SERVED, VersionState
 from service.flows import texts
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Target
 
 EVERY_LINE = ""
-_NEVER_SERVED = (TargetState.rejected, TargetState.canceled, TargetState.failed)
 
 
 def suppress(unit: Unit, vault: Vault, line: Line, members: Sequence[Target], entries: Sequence[LedgerEntry]) -> None:
@@ -156,5 +155,5 @@ def _has_tail(unit: Unit, request_id: str) -> bool:
     return any(
         target.id in unit.ledger.targets_with_tail(target.line_id) or target.version_id is None
         for target in unit.targets.of_request(request_id)
-        if target.state not in _NEVER_SERVED
+        if target.state not in NEVER_SERVED
     )

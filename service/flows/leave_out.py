@@ -12,6 +12,7 @@ from service.flows.fence import fenced_run
 from service.flows.finish import finish
 from service.flows.idle import cancel_fold, has_idle_worker, is_wanted, others_wait, wants_folds
 from service.flows.staged import StagedFold
+from service.flows.trees import keep_key
 from service.store.database import Unit
 from service.store.tables import Line, Run, Version
 
@@ -59,6 +60,7 @@ def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
     if not is_wanted(unit, line, run):
         cancel_fold(unit, line, run)
         return
+    keep_key(unit, line, staged.files)
     anchor, remaining = unit.versions.get(str(line.anchor_id)), staged.result.remaining
     fold = {
         "prefix": staged.files.prefix,

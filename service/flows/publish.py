@@ -27,6 +27,7 @@ from service.flows.progress import move_targets
 from service.flows.roll_forward import unreplayed
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements, stored_probe
 from service.flows.strategy import can_rebuild, estimated_rebuild_s, policy_of
+from service.flows.trees import keep_key, shred_derived
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Run, Target, Version
@@ -151,6 +152,9 @@ def _has_open_targets(unit: Unit, line: Line) -> bool:
 
 
 def _become_anchor(unit: Unit, line: Line, version: Version, staged: StagedAnchor) -> None:
+    """The version's own derived data take the place of the older anchor's, whose keys are destroyed."""
+    shred_derived(unit, line)
+    keep_key(unit, line, staged.artefacts)
     version.artefacts_prefix, version.artefacts = staged.artefacts.prefix, dict(staged.artefacts.files)
     version.measurements = anchor_measurements(staged.result)
     version.capabilities = [asdict(capability) for capability in staged.result.capabilities]

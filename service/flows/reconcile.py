@@ -12,6 +12,7 @@ from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
 from service.flows.idle import is_due
 from service.flows.leave_out import drop_fold, queue_idle, unwanted_folds
+from service.flows.overdue import tell_overdue
 from service.flows.sweep import sweep
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
@@ -24,7 +25,7 @@ KEEP_RESPONSES = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What one pass found and put right."""
+    """What one pass found, and put right where it can."""
 
     expired_leases: int
     lost_hints: int
@@ -33,6 +34,7 @@ class Repairs:
     withdrawn: int
     compacted: int
     idle: int
+    overdue: int
     deleted_trees: int
 
 
@@ -62,7 +64,10 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         unit.access.forget_responses(unit.now - KEEP_RESPONSES)
     with store.write() as unit:
         idle = queue_idle(unit)
-    return Repairs(len(expired), len(unheard), missing, canaries, withdrawn, compacted, idle, sweep(store, blobs))
+    with store.write() as unit:
+        overdue = tell_overdue(unit)
+    deleted = sweep(store, blobs)
+    return Repairs(len(expired), len(unheard), missing, canaries, withdrawn, compacted, idle, overdue, deleted)
 
 
 def _take_back(unit: Unit, run_id: str) -> None:

@@ -8,13 +8,14 @@ from service.domain.states import RunState, TargetState, VersionState
 from service.flows.append import append_members
 from service.flows.erase import erased_by
 from service.flows.progress import move_targets
+from service.flows.trees import shred_derived
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target, Version
 
 
 def retire(unit: Unit, line: Line, *, actor: str) -> None:
-    """Withdraw every version and alias. Bytes and artefacts are deleted by the reconciler."""
+    """Withdraw every version and alias. Derived data lose their keys; the reconciler deletes what bytes are left."""
     line.retired_at, line.rebuild_due_at = unit.now, None
     for alias in unit.lines.aliases(line.id):
         unit.lines.remove_alias(alias)
@@ -22,6 +23,7 @@ def retire(unit: Unit, line: Line, *, actor: str) -> None:
         version.state, version.withdrawn_at = VersionState.withdrawn, unit.now
         unit.emit("version.withdrawn", adapter=line.name, version=version.number, digest=version.digest)
     line.anchor_id = line.head_id = None
+    shred_derived(unit, line)
     for lane in Lane:
         for run in (unit.runs.queued(line.id, lane), unit.runs.running(line.id, lane)):
             if run is not None:

@@ -8,10 +8,14 @@ from service.store.digests import Manifest
 
 @dataclass(frozen=True, slots=True)
 class StoredTree:
-    """A blob prefix and its manifest: relative path to `{sha256, size}`."""
+    """A blob prefix and its manifest: relative path to `{sha256, size}`.
+
+    `wrapped_key`: what the files are sealed under; None if they are stored as they are.
+    """
 
     prefix: str
     files: Manifest
+    wrapped_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,12 @@ def _sweep_run(store: Store, blobs: Blobs, run_id: str, fence: int) -> None:
     """Claims that did not publish may have stored trees before they lost their lease."""
     with store.read() as unit:
         used = unit.versions.blob_prefixes()
-    for claim in range(1, fence + 1):
-        prefix = f"runs/{run_id}/{claim}"
-        if not any(path.startswith(f"{prefix}/") for path in used):
-            blobs.delete_tree(prefix)
+    claims = [f"runs/{run_id}/{claim}" for claim in range(1, fence + 1)]
+    unused = [prefix for prefix in claims if not any(path.startswith(f"{prefix}/") for path in used)]
+    with store.write() as unit:
+        for prefix in unused:
+            unit.trees.shred(prefix, unit.now)
+    for prefix in unused:
+        blobs.delete_tree(prefix)
     with store.write() as unit:
         unit.runs.mark_swept(run_id)

@@ -18,8 +18,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from service.domain.errors import Conflict, Corrupted, NotFound
-from service.store.digests import CHUNK_BYTES, Digest, Manifest, copy_with_digest, digest_of_file, files_below
+from service.store.digests import CHUNK_BYTES, Copy, Digest, Manifest, copy_with_digest, digest_of_file, files_below
 from service.store.durable import copy_into_place, delete_stale_drafts, flush_to_disk
+from service.store.sealed_copies import sealing, unsealing
 
 _MANIFEST = ".manifest.json"
 # Segments never start with a dot: such names are ours (manifest, drafts), and `..` is among them.
@@ -50,10 +51,10 @@ class Blobs:
 
     def put_file(self, source: Path, key: str) -> Digest:
         """Store a copy of a local file under `key`; it is visible once it is complete and on disk."""
-        return self._put(source, self._path(key))
+        return self._put(source, self._path(key), copy_with_digest)
 
-    def put_tree(self, source: Path, prefix: str) -> Manifest:
-        """Store all files below a local directory under `prefix`; returns their manifest.
+    def put_tree(self, source: Path, prefix: str, *, key: bytes | None = None) -> Manifest:
+        """Store all files below a local directory under `prefix`, encrypted if a key is given; returns their manifest.
 
         Raises:
             Conflict: there is a tree at `prefix` already.
@@ -62,24 +63,31 @@ class Blobs:
         if self.exists_tree(prefix):
             raise Conflict("The tree exists already.", code="tree-exists")
         files = [(name, path, self._path(f"{prefix}/{name}")) for name, path in files_below(source)]
-        manifest = {name: self._put(path, key) for name, path, key in files}
+        manifest = {
+            name: self._put(path, place, copy_with_digest if key is None else sealing(key, name))
+            for name, path, place in files
+        }
         with tempfile.TemporaryDirectory() as directory:
             draft = Path(directory) / _MANIFEST
             draft.write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")
-            self._put(draft, self._manifest_path(prefix))
+            self._put(draft, self._manifest_path(prefix), copy_with_digest)
         return manifest
 
-    def get_tree(self, prefix: str, target: Path) -> Manifest:
+    def get_tree(self, prefix: str, target: Path, *, key: bytes | None = None) -> Manifest:
         """Copy a tree into the local directory `target`, which is created, and flush it to disk.
+
+        Args:
+            key: that with which the tree was stored; what is copied is plain.
 
         Raises:
             NotFound: there is no such tree.
-            Corrupted: a file is missing or does not match the manifest.
+            Corrupted: a file is missing, does not match the manifest, or does not open with this key.
         """
         manifest = self.manifest(prefix)
         target.mkdir(parents=True)
         for name, expected in manifest.items():
-            if not self.exists(f"{prefix}/{name}") or self._get(f"{prefix}/{name}", target / name) != expected:
+            place, copy = f"{prefix}/{name}", copy_with_digest if key is None else unsealing(key, name)
+            if not self.exists(place) or self._get(place, target / name, copy) != expected:
                 raise Corrupted("A stored file does not match its manifest.", extra={"file": name})
         return manifest
 
@@ -156,19 +164,28 @@ class Blobs:
     def _manifest_path(self, prefix: str) -> str:
         return f"{self._path(prefix)}/{_MANIFEST}"
 
-    def _put(self, source: Path, path: str) -> Digest:
+    def _put(self, source: Path, path: str, copy: Copy) -> Digest:
         if self._is_local:
-            return copy_into_place(source, Path(path), root=Path(self._root))
+            return copy_into_place(source, Path(path), root=Path(self._root), copy=copy)
+        if copy is copy_with_digest:
+            # What is stored as it is can be sent from where it is.
+            return self._upload(source, path, digest_of_file(source))
+        with tempfile.TemporaryDirectory() as directory:
+            draft = Path(directory) / "draft"
+            with source.open("rb") as reader, draft.open("xb") as writer:
+                digest = copy(reader, writer)
+            return self._upload(draft, path, digest)
+
+    def _upload(self, source: Path, path: str, digest: Digest) -> Digest:
         # A bucket shows an object when its upload is complete. fsspec's own writers would complete it on errors too.
-        digest = digest_of_file(source)
         self._fs.put_file(str(source), path)
         if self._fs.size(path) != digest["size"]:
             raise Corrupted("A stored blob has another size than its source.")
         return digest
 
-    def _get(self, key: str, target: Path) -> Digest:
+    def _get(self, key: str, target: Path, copy: Copy) -> Digest:
         target.parent.mkdir(parents=True, exist_ok=True)
         with self.open(key) as reader, target.open("xb") as writer:
-            digest = copy_with_digest(reader, writer)
+            digest = copy(reader, writer)
             flush_to_disk(writer)
         return digest

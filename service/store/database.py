@@ -25,6 +25,7 @@ from service.store.repositories import (
     RunRepository,
     TargetRepository,
     TextRepository,
+    TreeRepository,
     VersionRepository,
 )
 from service.store.tables import AuditRow, Event
@@ -48,6 +49,7 @@ class Unit:
         self.runs = RunRepository(session)
         self.targets = TargetRepository(session)
         self.texts = TextRepository(session)
+        self.trees = TreeRepository(session)
         self.versions = VersionRepository(session)
         self._events: list[Event] = []
         self._audit: list[AuditRow] = []

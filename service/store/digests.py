@@ -1,8 +1,9 @@
 """SHA-256 digests of files, and manifests of trees of files."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO, TypeAlias, TypedDict
 
 CHUNK_BYTES = 1 << 20
 
@@ -18,13 +19,39 @@ Manifest = dict[str, Digest]
 """The files of a tree, by their path below its root."""
 
 
+Copy: TypeAlias = Callable[[BinaryIO, BinaryIO], Digest]
+"""Copies the rest of one open file to another, in whatever form, and returns the digest of the stored one."""
+
+
+class Counted:
+    """An open file, and the digest of all that is read from it or written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha, self._size = hashlib.sha256(), 0
+
+    def read(self, size: int, /) -> bytes:
+        return self._count(self._file.read(size))
+
+    def write(self, data: bytes, /) -> int:
+        return self._file.write(self._count(data))
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(sha256=self._sha.hexdigest(), size=self._size)
+
+    def _count(self, data: bytes) -> bytes:
+        self._sha.update(data)
+        self._size += len(data)
+        return data
+
+
 def copy_with_digest(source: BinaryIO, target: BinaryIO) -> Digest:
     """Copy the rest of one open file to another and return the digest of what went through."""
-    sha, size = hashlib.sha256(), 0
-    while chunk := source.read(CHUNK_BYTES):
-        sha.update(chunk)
-        size += target.write(chunk)
-    return Digest(sha256=sha.hexdigest(), size=size)
+    counted = Counted(source)
+    while chunk := counted.read(CHUNK_BYTES):
+        target.write(chunk)
+    return counted.digest
 
 
 def digest_of_file(path: Path) -> Digest:

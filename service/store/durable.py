@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from service.store.digests import Digest, copy_with_digest
+from service.store.digests import Copy, Digest
 
 _DRAFTS = ".drafts"
 
@@ -30,14 +30,14 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def copy_into_place(source: Path, target: Path, *, root: Path) -> Digest:
+def copy_into_place(source: Path, target: Path, *, root: Path, copy: Copy) -> Digest:
     """Copy `source` to `target` below `root`, by way of a draft and a rename.
 
     `root` must be one file system. A crash leaves at most a draft.
     """
     with draft_path(root) as draft:
         with source.open("rb") as reader, draft.open("xb") as writer:
-            digest = copy_with_digest(reader, writer)
+            digest = copy(reader, writer)
             flush_to_disk(writer)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(target)

@@ -7,8 +7,9 @@ out/fold/             what a fold's adapter predicts
 out/checkpoint/       a training run that yielded
 """
 
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,6 +99,7 @@ class Engine:
             torch.cuda.set_per_process_memory_fraction(memory_fraction, self.device)
         self._residents = Residents(self.device, allow_hub=allow_hub)
         self._anchors: OrderedDict[str, Prepared] = OrderedDict()
+        self._lock = threading.Lock()
 
     def run(
         self, job: Job, *, progress: ProgressCallback, should_yield: Callable[[], bool]
@@ -111,7 +113,27 @@ class Engine:
             torch.OutOfMemoryError: one micro-batch does not fit after three halvings.
         """
         reset_peak(self.device)
-        stages = Stages(progress)
+        try:
+            return self._carry_out(job, Stages(progress), should_yield)
+        finally:
+            # Weights are derived data, and the next job brings its own.
+            self._residents.wipe()
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Forgets every anchor but these: its curvature and record leave memory.
+
+        May be called from another thread in mid-job; a job that is at work on another anchor has it until it ends.
+        """
+        with self._lock:
+            gone = [key for key in self._anchors if key not in keys]
+            for key in gone:
+                del self._anchors[key]
+        if gone and self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _carry_out(
+        self, job: Job, stages: Stages, should_yield: Callable[[], bool]
+    ) -> AnchorResult | InfluenceResult | FoldResult | Yielded:
         if isinstance(job, InfluenceJob):
             return self._answer(job, stages)
         if isinstance(job, OutOfFoldJob):
@@ -120,11 +142,6 @@ class Engine:
             self._train(job, stages, should_yield) if isinstance(job, TrainJob) else self._take_over(job, stages)
         )
         return candidate if isinstance(candidate, Yielded) else self._establish(job, candidate, stages)
-
-    def release(self, key: str) -> None:
-        """Forgets an anchor: its curvature and record leave memory, and no adapter stays in place."""
-        self._anchors.pop(key, None)
-        self._residents.wipe()
 
     def _train(self, job: TrainJob, stages: Stages, should_yield: Callable[[], bool]) -> Candidate | Yielded:
         with stages(Stage.loading):
@@ -231,8 +248,6 @@ class Engine:
                 progress=stages.progress,
                 should_yield=should_yield,
             )
-        # Nothing of the adapter is kept but its predictions.
-        self._residents.wipe()
         if yielded is not None:
             return yielded
         predicted = self._expect(job, stages) if len(missing) == 1 else {}
@@ -260,16 +275,19 @@ class Engine:
         return resident
 
     def _prepared(self, anchor: Anchor) -> Prepared:
-        if anchor.key not in self._anchors:
+        with self._lock:
+            prepared = self._anchors.pop(anchor.key, None)
+        if prepared is None:
             record = anchor.artefacts / RECORD
-            self._anchors[anchor.key] = Prepared(
+            prepared = Prepared(
                 load_preparation(anchor.artefacts, self.device),
                 TrainingRecord.load(record) if record.is_dir() else None,
             )
+        with self._lock:
+            self._anchors[anchor.key] = prepared
             while len(self._anchors) > KEPT_ANCHORS:
                 self._anchors.popitem(last=False)
-        self._anchors.move_to_end(anchor.key)
-        return self._anchors[anchor.key]
+        return prepared
 
 
 def _probe(

@@ -49,9 +49,11 @@ class Residents:
         return self._adapters[key]
 
     def wipe(self) -> None:
-        """Overwrites every resident adapter with zeros."""
+        """Overwrites every resident adapter with zeros, and drops its gradients; allocates nothing."""
         for resident in self._adapters.values():
-            resident.parameters.set(torch.zeros(resident.parameters.size, device=self._device))
+            for weight in resident.parameters.tensors:
+                weight.detach().zero_()
+                weight.grad = None
 
     def _open(self, wanted: Base) -> BaseModel:
         try:

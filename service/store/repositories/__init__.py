@@ -9,6 +9,7 @@ from service.store.repositories.requests import RequestRepository
 from service.store.repositories.runs import RunRepository
 from service.store.repositories.targets import TargetRepository
 from service.store.repositories.texts import TextRepository
+from service.store.repositories.trees import TreeRepository
 from service.store.repositories.versions import VersionRepository
 from service.store.repositories.visibility import View
 
@@ -22,6 +23,7 @@ __all__ = [
     "RunRepository",
     "TargetRepository",
     "TextRepository",
+    "TreeRepository",
     "VersionRepository",
     "View",
 ]

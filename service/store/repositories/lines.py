@@ -36,6 +36,10 @@ class LineRepository(Repository):
     def active(self) -> Sequence[Line]:
         return self.session.scalars(select(Line).where(Line.retired_at.is_(None)).order_by(Line.name)).all()
 
+    def anchors(self) -> frozenset[str]:
+        """The versions that lines are solved from."""
+        return frozenset(self.session.scalars(select(Line.anchor_id).where(Line.anchor_id.is_not(None))))
+
     def rebuild_due(self, now: datetime) -> Sequence[Line]:
         return self.session.scalars(select(Line).where(Line.rebuild_due_at <= now, Line.retired_at.is_(None))).all()
 

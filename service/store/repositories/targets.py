@@ -1,20 +1,29 @@
 """Targets and what they ask of instances."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from sqlalchemy import and_, insert, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
 
 from service.domain.adapters import Strategy
-from service.domain.states import TargetState
+from service.domain.states import NEVER_SERVED, TargetState
 from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
-from service.store.tables import Target, TargetEdit, UnlearningRequest
+from service.store.tables import LedgerEntry, Target, TargetEdit, UnlearningRequest
 
 # Below the policy's claim level a target may need attention although it was answered: that one is in the ledger.
 _OPEN = or_(
     Target.state.in_((TargetState.awaiting_approval, TargetState.queued, TargetState.running)),
     and_(Target.state == TargetState.needs_attention, Target.version_id.is_(None)),
 )
+
+
+def _outlived(now: datetime) -> ColumnElement[bool]:
+    """That a line is still trained on what a target was to end by now. What was held before its answer may wait."""
+    has_tail = exists().where(LedgerEntry.target_id == Target.id, LedgerEntry.baked_id.is_(None))
+    held = exists().where(UnlearningRequest.id == Target.request_id, UnlearningRequest.on_hold.is_(True))
+    unanswered = and_(Target.version_id.is_(None), Target.state.not_in(NEVER_SERVED), ~held)
+    return and_(Target.shred_by < now, or_(has_tail, unanswered))
 
 
 class TargetRepository(Repository):
@@ -66,6 +75,15 @@ class TargetRepository(Repository):
         return self.session.scalars(
             select(Target).where(Target.line_id == line_id, Target.state.in_(list(states))).order_by(Target.id)
         ).all()
+
+    def overdue(self, now: datetime) -> Sequence[Target]:
+        """Targets whose data outlived `shred_by`, of which it was not told yet, locked until the transaction ends."""
+        query = select(Target).where(_outlived(now), Target.overdue_at.is_(None)).order_by(Target.id)
+        return self.session.scalars(query.with_for_update(of=Target, skip_locked=True)).all()
+
+    def count_overdue(self, now: datetime) -> int:
+        """How many targets there are whose data outlived `shred_by`."""
+        return self.session.scalar(select(func.count()).select_from(Target).where(_outlived(now))) or 0
 
     def edits(self, target_ids: Sequence[str]) -> Sequence[TargetEdit]:
         """In order of the targets' age."""

@@ -3,7 +3,7 @@
 from service.store.tables.access import ApiKey, IdempotentResponse, SigningKey
 from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
 from service.store.tables.base import Base
-from service.store.tables.data import Dataset, InstanceRow, InstanceSubject, SealedText, Suppression
+from service.store.tables.data import Dataset, InstanceRow, InstanceSubject, SealedText, SealedTree, Suppression
 from service.store.tables.evidence import AuditRow, Certificate, Event
 from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
@@ -25,6 +25,7 @@ __all__ = [
     "OutboxRow",
     "Run",
     "SealedText",
+    "SealedTree",
     "SigningKey",
     "Suppression",
     "Target",

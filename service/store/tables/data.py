@@ -1,4 +1,4 @@
-"""Datasets, their sealed rows, and what may never come back."""
+"""Datasets, their sealed rows, the keys of what is derived from them, and what may never come back."""
 
 from datetime import datetime
 
@@ -16,6 +16,21 @@ class SealedText(Base):
     id: Mapped[str] = identifier()
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
     wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    shredded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SealedTree(Base):
+    """The key of a blob tree that was derived from a line's training data. Shredded: it is gone, and so are the files.
+
+    A tree without a row is stored as it is, as published adapters are, and derived data of earlier releases.
+    """
+
+    __tablename__ = "trees"
+
+    prefix: Mapped[str] = mapped_column(String(200), primary_key=True)
+    line_id: Mapped[str] = mapped_column(ForeignKey("lines.id"), index=True)
+    wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     shredded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

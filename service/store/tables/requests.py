@@ -54,7 +54,8 @@ class Target(Base):
     `batch` keeps requests apart that failed together: a run takes the targets of one batch, and a
     batch that fails for good is split in halves until the culprit stands alone.
 
-    `choices` tells how the target came to its strategy: the first choice, then every escalation.
+    `choices` tells how the target came to its strategy: the first choice, then every escalation. `overdue_at`: when
+    it was told that the data outlived `shred_by`.
     """
 
     __tablename__ = "targets"
@@ -75,6 +76,7 @@ class Target(Base):
     claim_level: Mapped[ClaimLevel | None] = mapped_column(enum_type(ClaimLevel))
     instance_count: Mapped[int]
     shred_by: Mapped[datetime] = mapped_column(UtcDateTime)
+    overdue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     failure: Mapped[Json | None]
 

@@ -14,6 +14,11 @@ import pytest
 from service.domain.errors import Conflict, Corrupted, NotFound
 from service.store import durable
 from service.store.blobs import Blobs
+from service.store.digests import Copy
+
+
+KEY = bytes(range(32))
+MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +149,51 @@ def test_a_tree_comes_back_as_it_was(blobs: Blobs, tree: Path, tmp_path: Path) -
     assert not list((tmp_path / "out").rglob(".*"))
 
 
+def test_a_sealed_tree_shows_no_content_and_comes_back_with_its_key(blobs: Blobs, tree: Path, tmp_path: Path) -> None:
+    manifest = blobs.put_tree(tree, "t", key=KEY)
+
+    assert blobs.get_tree("t", tmp_path / "stored") == manifest
+    assert blobs.get_tree("t", tmp_path / "out", key=KEY) == manifest
+    for name in manifest:
+        plain = (tree / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == plain
+        stored = (tmp_path / "stored" / name).read_bytes()
+        assert stored[-len(plain) - 16 :] != plain
+        assert plain[:1000] not in stored or not plain
+
+
+def swap(blobs: Blobs, tmp_path: Path) -> None:
+    """Two files and their entries in the manifest."""
+    directory = tmp_path / "stored"
+    manifest = blobs.get_tree("t", directory)
+    blobs.delete_tree("t")
+    (directory / "weights.bin").rename(directory / "empty.was")
+    (directory / "empty").rename(directory / "weights.bin")
+    (directory / "empty.was").rename(directory / "empty")
+    assert blobs.put_tree(directory, "t")["empty"] == manifest["weights.bin"]
+
+
+def cut(blobs: Blobs, tmp_path: Path) -> None:
+    """The last piece of a file off, and the manifest to match."""
+    directory = tmp_path / "stored"
+    blobs.get_tree("t", directory)
+    blobs.delete_tree("t")
+    data = (directory / "weights.bin").read_bytes()
+    (directory / "weights.bin").write_bytes(data[: 17 + 2 * (MEBIBYTE + 16)])
+    blobs.put_tree(directory, "t")
+
+
+@pytest.mark.parametrize("tamper", [swap, cut])
+def test_who_can_write_the_store_cannot_change_what_is_sealed(
+    blobs: Blobs, tree: Path, tmp_path: Path, tamper: Callable[[Blobs, Path], None]
+) -> None:
+    blobs.put_tree(tree, "t", key=KEY)
+    tamper(blobs, tmp_path)
+
+    with pytest.raises(Corrupted):
+        blobs.get_tree("t", tmp_path / "out", key=KEY)
+
+
 def test_a_tree_is_never_overwritten(blobs: Blobs, tree: Path) -> None:
     blobs.put_tree(tree, "t")
 
@@ -170,10 +220,10 @@ def test_a_tree_does_not_exist_until_its_manifest_is_written(
     for survivors in range(4):
         left = iter(range(survivors))
 
-        def crash(self: Blobs, source: Path, path: str, left: Iterator[int] = left) -> object:
+        def crash(self: Blobs, source: Path, path: str, copy: Copy, left: Iterator[int] = left) -> object:
             if next(left, None) is None:
                 raise KeyboardInterrupt
-            return put(self, source, path)
+            return put(self, source, path, copy)
 
         monkeypatch.setattr(Blobs, "_put", crash)
         with pytest.raises(KeyboardInterrupt):

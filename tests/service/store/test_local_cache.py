@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.errors import Corrupted, NotFound
+from service.domain.errors import Corrupted, NotFound, Shredded
 from service.store.blobs import Blobs
 from service.store.local_cache import LocalCache
+
+KEY = bytes(range(32))
+
+
+def unsealed(prefix: str) -> None:
+    """The keys of trees that are stored as they are."""
 
 
 @pytest.fixture
@@ -17,7 +23,7 @@ def blobs(tmp_path: Path) -> Blobs:
 
 @pytest.fixture
 def cache(blobs: Blobs, tmp_path: Path) -> LocalCache:
-    return LocalCache(tmp_path / "cache", blobs)
+    return LocalCache(tmp_path / "cache", blobs, unsealed)
 
 
 def store(blobs: Blobs, tmp_path: Path, prefix: str, text: str = "weights") -> None:
@@ -32,7 +38,7 @@ def test_a_tree_is_fetched_once_and_then_kept(blobs: Blobs, cache: LocalCache, t
 
     first = cache.materialise("line/v1")
     inode = (first / "file").stat().st_ino
-    second = LocalCache(tmp_path / "cache", blobs).materialise("line/v1")
+    second = LocalCache(tmp_path / "cache", blobs, unsealed).materialise("line/v1")
 
     assert (first / "file").read_text() == "weights"
     assert second == first
@@ -128,3 +134,43 @@ def test_a_sweep_removes_what_the_store_has_deleted_and_what_crashes_left(
     assert cache.sweep() == 0
     assert not crashed.exists()
     assert [path.parts[-3] for path in (tmp_path / "cache").rglob("file")] == ["v2"]
+
+
+class TestSealed:
+    @pytest.fixture
+    def keys(self, blobs: Blobs, tmp_path: Path) -> dict[str, bytes]:
+        """The key of a stored tree; the cache misses it once it is taken out."""
+        (tmp_path / "source").mkdir()
+        (tmp_path / "source" / "file").write_text("weights")
+        blobs.put_tree(tmp_path / "source", "line/v1", key=KEY)
+        return {"line/v1": KEY}
+
+    @pytest.fixture
+    def cache(self, blobs: Blobs, tmp_path: Path, keys: dict[str, bytes]) -> LocalCache:
+        def key_of(prefix: str) -> bytes:
+            if prefix not in keys:
+                raise Shredded("The key was destroyed.")
+            return keys[prefix]
+
+        return LocalCache(tmp_path / "cache", blobs, key_of)
+
+    def test_it_is_plain_in_the_cache_alone(self, cache: LocalCache, tmp_path: Path) -> None:
+        assert (cache.materialise("line/v1") / "file").read_text() == "weights"
+        assert b"weights" not in (tmp_path / "blobs" / "line" / "v1" / "file").read_bytes()
+        assert cache.prefixes() == ["line/v1"]
+
+    def test_without_its_key_it_is_not_handed_out_even_if_it_is_here(
+        self, cache: LocalCache, keys: dict[str, bytes]
+    ) -> None:
+        cache.materialise("line/v1")
+        keys.clear()
+        with pytest.raises(Shredded):
+            cache.materialise("line/v1")
+
+    def test_with_another_key_it_never_enters_the_cache(
+        self, cache: LocalCache, keys: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        keys["line/v1"] = bytes(32)
+        with pytest.raises(Corrupted):
+            cache.materialise("line/v1")
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
