@@ -31,6 +31,8 @@ class EngineProcess:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._ended = 0
+        self._told: tuple[int, frozenset[str]] | None = None
 
     def run(
         self,
@@ -65,26 +67,31 @@ class EngineProcess:
         except BaseException:
             self.kill()
             raise
+        finally:
+            self._ended += 1
 
     def keep(self, anchors: Collection[str]) -> None:
-        """Have the child drop what it keeps for any other anchor, even in mid-job. May be called from any thread."""
-        channel = self._channel
-        if channel is not None:
+        """Have the child drop what it keeps for any other anchor, even in mid-job. May be called from any thread.
+
+        Call it again and again: a job may bring back what was dropped while it was under way.
+        """
+        channel, news = self._channel, (self._ended, frozenset(anchors))
+        if channel is not None and news != self._told:
+            self._told = news
+            # A child that is gone keeps nothing.
             with suppress(OSError):
-                # A child that is gone keeps nothing.
-                channel.send(Keep(frozenset(anchors)))
+                channel.send(Keep(news[1]))
 
     def kill(self) -> int | None:
         """SIGKILL the child, if there is one; returns its exit status."""
         process, channel = self._process, self._channel
         self._process = self._channel = None
-        if channel is not None:
-            channel.close()
-        if process is None:
-            return None
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
-        return process.wait()
+        if channel is not None:
+            # After the kill, which ends every attempt to send to a child that does not listen.
+            channel.close()
+        return None if process is None else process.wait()
 
     def _start(self) -> Channel:
         if self._process is not None and self._process.poll() is not None:

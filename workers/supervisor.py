@@ -31,14 +31,14 @@ from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
 from service.flows.assemble import assemble, replaced, tail_edits
 from service.flows.claim import Claim, claim
-from service.flows.fail import TAIL_UNSOLVED, fail, hand_back
+from service.flows.fail import TAIL_UNSOLVED, fail, hand_back, make_room
 from service.flows.fence import fenced_run
 from service.flows.leave_out import must_make_room, publish_fold
 from service.flows.progress import report_progress
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
 from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
 from service.flows.strategy import policy_of
-from service.flows.trees import keep_key, keys, seal_tree
+from service.flows.trees import keys, seal_tree
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -102,7 +102,7 @@ class Supervisor:
                     shutil.rmtree(place, ignore_errors=True)
 
     def forget(self) -> None:
-        """Drop what was derived from training data that are gone, from this machine's disk and from the child's memory.
+        """Drop what was derived from data that are gone, from this machine's disk and from the child's memory.
 
         May be called from any thread, at any time.
         """
@@ -240,12 +240,7 @@ class Supervisor:
         """A rebuild or a fold made room: store where it goes on, and queue it behind what waits."""
         tree = self._seal(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
         with self._store.write() as unit:
-            run = fenced_run(unit, claimed.run_id, claimed.fence)
-            previous, run.checkpoint = run.checkpoint, tree.prefix
-            keep_key(unit, unit.lines.get(claimed.line_id), tree)
-            if previous is not None:
-                unit.trees.shred(previous, unit.now)
-            hand_back(unit, run, reason="yielded", counts=False)
+            previous = make_room(unit, claimed, tree)
         if previous is not None:
             self._blobs.delete_tree(previous)
 

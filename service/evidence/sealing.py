@@ -40,7 +40,7 @@ class Sealer:
         self._wrapping = AESGCM(derive(master_key, "row key wrapping 1"))
 
     def new_key(self, *, context: str) -> tuple[bytes, bytes]:
-        """A random key of 256 bits, and its wrapped form. `context` names what it is for and is needed to unwrap it."""
+        """A random key of 256 bits, and its wrapped form. `context` says what it is for and is needed again."""
         key = os.urandom(KEY_BYTES)
         return key, _encrypt(self._wrapping, key, b"key\0" + context.encode())
 

@@ -14,8 +14,9 @@ from service.flows.fence import fenced_run
 from service.flows.idle import cancel_fold, is_wanted
 from service.flows.new_version import reject
 from service.flows.progress import move_targets
-from service.flows.staged import StagedAnswer
+from service.flows.staged import StagedAnswer, StoredTree
 from service.flows.strategy import can_rebuild, record_choice
+from service.flows.trees import keep_key
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
@@ -72,6 +73,21 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None
     wake(unit, line)
     unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
     unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)
+
+
+def make_room(unit: Unit, claim: Claim, checkpoint: StoredTree) -> str | None:
+    """A rebuild or a fold goes on later, from this checkpoint. Returns where the one before lies, which is to go.
+
+    Raises:
+        Fenced: the worker no longer holds the run.
+    """
+    run = fenced_run(unit, claim.run_id, claim.fence)
+    previous, run.checkpoint = run.checkpoint, checkpoint.prefix
+    keep_key(unit, unit.lines.get(run.line_id), checkpoint)
+    if previous is not None:
+        unit.trees.shred(previous, unit.now)
+    hand_back(unit, run, reason="yielded", counts=False)
+    return previous
 
 
 def start_over(unit: Unit, run: Run) -> None:

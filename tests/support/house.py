@@ -21,6 +21,7 @@ from service.flows.lines import create_line
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
 from service.flows.staged import StagedAnchor, StagedAnswer, StagedFold, StoredTree
 from service.flows.submit import Submission, submit
+from service.flows.trees import seal_tree
 from service.flows.vault import Vault
 from service.store.blobs import Blobs
 from service.store.database import Store
@@ -200,18 +201,29 @@ class House:
     ) -> StagedFold:
         """The worker has trained a fold; the last one brings the fidelity that it `predicted` by grade."""
         result = FoldResult("0-0", remaining, {"training": 1.0}, 1, predicted_fidelity=predicted)
-        staged = StagedFold(result, self.tree())
+        staged = StagedFold(result, self.derived())
         with self.store.write() as unit:
             publish_fold(unit, claimed, staged)
         return staged
 
     def tree(self) -> StoredTree:
+        """A published adapter."""
+        source = self._made()
+        prefix = f"runs/{source.name}"
+        return StoredTree(prefix, self.blobs.put_tree(source, prefix))
+
+    def derived(self) -> StoredTree:
+        """Something derived from training data, sealed."""
+        source = self._made()
+        return seal_tree(self.vault, self.blobs, source, f"runs/{source.name}")
+
+    def _made(self) -> Path:
+        """What a worker wrote."""
         source = self.directory / uuid4().hex
         source.mkdir(parents=True)
         (source / "adapter_config.json").write_text("{}")
         (source / "adapter_model.safetensors").write_bytes(uuid4().bytes)
-        prefix = f"runs/{source.name}"
-        return StoredTree(prefix, self.blobs.put_tree(source, prefix))
+        return source
 
     def probe(self, adapter: StoredTree) -> Probe | None:
         """The probe that the worker made for an adapter; versions of the past have none."""
@@ -220,7 +232,7 @@ class House:
     def staged_anchor(self, seconds: float = 100.0, predicted: Mapping[str, float] = UNPREDICTED) -> StagedAnchor:
         adapter = self.tree()
         result = replace(anchor_result(seconds, predicted), probe=self.probe(adapter))
-        return StagedAnchor(result, adapter, self.tree())
+        return StagedAnchor(result, adapter, self.derived())
 
     def staged_answer(
         self, claimed: Claim, *, passed: bool | None = True, solved: int = 0, **measured: Any

@@ -1,14 +1,34 @@
-"""A real child that is asked to make room."""
+"""A real child that is asked to make room, or to forget."""
 
 import os
-from collections.abc import Iterator
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
-from service.domain.engine import Base, Example, FoldResult, OutOfFoldJob, TrainingSet, Yielded
+from service.domain.engine import (
+    Anchor,
+    AnchorResult,
+    Base,
+    EngineFailure,
+    Example,
+    FoldResult,
+    InfluenceJob,
+    InfluenceResult,
+    Job,
+    OutOfFoldJob,
+    Progress,
+    Result,
+    TrainingSet,
+    TrainJob,
+    Yielded,
+)
 from service.domain.instances import Content
+from service.domain.ledger import Edit
 from tests.workers.tiny_llama import save_tiny_llama
 from workers.engine_process import EngineProcess, Overstayed
 
@@ -63,3 +83,94 @@ def test_one_that_takes_too_long_to_yield_is_ended(engine: EngineProcess, tmp_pa
         )
     assert engine.kill() is None, "the child is gone"
     assert not (tmp_path / "out" / "fold").exists()
+
+
+class TestForgetting:
+    """Whether the child still has an anchor shows when the anchor's files are not there any more."""
+
+    RECIPE = Recipe(
+        epochs=4, batch_size=4, learning_rate=1e-3, lora=LoraSpec(r=2, alpha=4, target_modules=("q_proj",))
+    )
+
+    @pytest.fixture(scope="class")
+    def engine(self) -> Iterator[EngineProcess]:
+        """One child for all, because it takes long to start."""
+        engine = EngineProcess({**os.environ, "LETHE_DEVICE": "cpu"})
+        yield engine
+        engine.kill()
+
+    @pytest.fixture(scope="class")
+    def data(self, tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+        data = fold_job(tmp_path_factory.mktemp("data"), epochs=1).data
+        return replace(data, examples=EXAMPLES, slots=tuple(range(12)), slot_count=12)
+
+    @pytest.fixture
+    def anchor(self, engine: EngineProcess, data: TrainingSet, tmp_path: Path) -> Anchor:
+        """Trained, and answered from once; what it left on disk is gone."""
+        out = tmp_path / "v1"
+        assert isinstance(execute(engine, TrainJob(data, self.RECIPE, out)), AnchorResult)
+        anchor = Anchor(f"ver_{tmp_path.name}", data, self.RECIPE, out / "adapter", out / "anchor")
+        assert isinstance(execute(engine, self.answer(anchor, tmp_path / "v2")), InfluenceResult)
+        shutil.rmtree(out / "anchor")
+        return anchor
+
+    def answer(self, anchor: Anchor, out: Path) -> InfluenceJob:
+        return InfluenceJob(anchor, (Edit("row-1", None),), out)
+
+    def is_known(self, engine: EngineProcess, anchor: Anchor, out: Path) -> bool:
+        result = execute(engine, self.answer(anchor, out))
+        if isinstance(result, EngineFailure):
+            assert result.code == "preparation"
+            return False
+        return True
+
+    def test_anchors_that_are_named_stay_and_all_others_go(
+        self, engine: EngineProcess, anchor: Anchor, tmp_path: Path
+    ) -> None:
+        engine.keep((anchor.key, "ver_2"))
+        assert self.is_known(engine, anchor, tmp_path / "a")
+        engine.keep(("ver_2",))
+        assert not self.is_known(engine, anchor, tmp_path / "b")
+
+    def test_they_go_in_the_middle_of_other_work_too(
+        self, engine: EngineProcess, anchor: Anchor, data: TrainingSet, tmp_path: Path
+    ) -> None:
+        told = threading.Event()
+
+        def heartbeat(progress: Progress) -> None:
+            if not told.is_set():
+                threading.Thread(target=engine.keep, args=(("ver_2",),)).start()
+                told.set()
+
+        other = TrainJob(data, self.RECIPE.model_copy(update={"seed": 1}), tmp_path / "other")
+        assert isinstance(execute(engine, other, on_progress=heartbeat), AnchorResult)
+        assert told.is_set()
+        assert not self.is_known(engine, anchor, tmp_path / "a")
+
+    def test_one_that_a_job_brings_back_goes_when_the_job_is_over(
+        self, engine: EngineProcess, anchor: Anchor, data: TrainingSet, tmp_path: Path
+    ) -> None:
+        engine.keep(())
+        out = tmp_path / "again"
+        assert isinstance(execute(engine, TrainJob(data, self.RECIPE, out)), AnchorResult)
+        late = replace(anchor, adapter=out / "adapter", artefacts=out / "anchor")
+        assert self.is_known(engine, late, tmp_path / "a")
+        shutil.rmtree(out / "anchor")
+        engine.keep(())
+        assert not self.is_known(engine, late, tmp_path / "b")
+
+
+def test_without_a_child_there_is_nothing_to_forget(engine: EngineProcess) -> None:
+    engine.keep(())
+    assert engine.kill() is None
+
+
+EXAMPLES = tuple(Example(f"row-{n}", Content(prompt=f"{n}?", completion=f"{n * 7}!"), f"p{n}") for n in range(12))
+
+
+def execute(
+    engine: EngineProcess, job: Job, *, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> Result:
+    return engine.run(
+        job, on_progress=on_progress, watch=lambda: None, wants_yield=lambda: False, deadline_s=DEADLINE_S
+    )

@@ -15,6 +15,7 @@ from service.domain.errors import Conflict, NotFound
 from service.domain.instances import Content
 from service.flows.assemble import load_anchor
 from service.flows.lookup import find_line
+from service.flows.trees import keys
 from service.flows.vault import reading_vault
 from service.settings import Settings
 from service.store import tables
@@ -75,7 +76,7 @@ def _read(settings: Settings, name: str, blobs: Path) -> tuple[str, Anchor]:
                 raise _refused("The line has no anchor: its first version is not ready, or it was retired.")
             for obstacle in _obstacles(unit, line, version):
                 raise obstacle
-            materialise = LocalCache(blobs, Blobs(settings.blob_url)).materialise
+            materialise = LocalCache(blobs, Blobs(settings.blob_url), keys(store, vault)).materialise
             return f"{line.name}@v{version.number}", load_anchor(unit, vault, line, version, materialise)
 
 

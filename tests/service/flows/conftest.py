@@ -1,11 +1,13 @@
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.flows.vault import open_vault
 from service.store.blobs import Blobs
-from service.store.database import Store
+from service.store.database import Store, Unit
 from tests.support.house import House
 
 MASTER_KEY = bytes(range(32))
@@ -16,3 +18,14 @@ def house(database_url: str, tmp_path: Path) -> Iterator[House]:
     store = Store(database_url)
     yield House(store, open_vault(store, MASTER_KEY), Blobs((tmp_path / "blobs").as_uri()), tmp_path / "trees")
     store.close()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Moves the database's clock."""
+    real = Unit.__dict__["now"].func
+
+    def move(by: timedelta) -> None:
+        monkeypatch.setattr(Unit, "now", property(lambda unit: real(unit) + by))
+
+    return move

@@ -16,10 +16,11 @@ from service.domain.version import ENGINE_VERSION
 from service.flows.assemble import assemble
 from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
 from service.flows.compact import rebuild_now
-from service.flows.fail import fail, hand_back
+from service.flows.fail import fail, make_room
 from service.flows.leave_out import MAX_FAILURES, PAUSE_AFTER_FAILURE, must_make_room
 from service.flows.lines import update_policy
 from service.flows.reconcile import Repairs, reconcile
+from service.flows.trees import seal_tree
 from service.store.tables import Run, Version
 from tests.support.house import ACTOR, House, people, remove
 
@@ -59,17 +60,20 @@ def makes_room(house: House, claimed: Claim) -> bool:
 
 def yield_to_others(house: House, claimed: Claim) -> str:
     """The worker stores a checkpoint and hands the run back; returns the checkpoint's prefix."""
-    source = house.directory / claimed.run_id
+    source = house.directory / claimed.run_id / str(claimed.fence)
     source.mkdir(parents=True)
     (source / "state").write_text("weights")
-    prefix = f"runs/{claimed.run_id}/{claimed.fence}/checkpoint"
-    house.blobs.put_tree(source, prefix)
+    tree = seal_tree(house.vault, house.blobs, source, f"runs/{claimed.run_id}/{claimed.fence}/checkpoint")
     with house.store.write() as unit:
-        run = unit.runs.lock(claimed.run_id)
-        assert run is not None
-        run.checkpoint = prefix
-        hand_back(unit, run, reason="yielded", counts=False)
-    return prefix
+        make_room(unit, claimed, tree)
+    return tree.prefix
+
+
+def is_readable(house: House, prefix: str) -> bool:
+    """Whether there is a key to a sealed tree."""
+    with house.store.read() as unit:
+        row = unit.trees.find(prefix)
+        return row is not None and row.wrapped_key is not None
 
 
 def rebuild(house: House, line: str) -> None:
@@ -273,6 +277,18 @@ class TestMakeRoom:
         assert isinstance(job, OutOfFoldJob)
         assert job.resume == Path(checkpoint)
 
+    def test_every_checkpoint_is_shredded_by_the_next_and_the_last_one_with_its_run(
+        self, house: House, line: str
+    ) -> None:
+        first = yield_to_others(house, claim_fold(house, line))
+        assert is_readable(house, first)
+        second = yield_to_others(house, house.claim_queued(line, Lane.idle))
+        assert (is_readable(house, first), is_readable(house, second)) == (False, True)
+        house.keep_fold(house.claim_queued(line, Lane.idle))
+        repair(house)
+        assert not is_readable(house, second)
+        assert not house.blobs.exists_tree(second)
+
     def test_it_is_hinted_at_again_once_a_worker_is_idle(self, house: House, line: str) -> None:
         claimed = claim_fold(house, line)
         other = house.line("other", people(6))
@@ -307,6 +323,7 @@ class TestMakeRoom:
         repair(house)
         assert run_of(house, claimed).state is RunState.canceled
         assert not house.blobs.exists_tree(checkpoint)
+        assert not is_readable(house, checkpoint)
 
     def test_a_checkpoint_does_not_outlive_its_anchor(self, house: House, line: str) -> None:
         """Even if the reconciler slept through request, answer and rebuild: the next anchor's folds start afresh."""
@@ -315,6 +332,7 @@ class TestMakeRoom:
         house.submit(remove("p0-0"))
         house.serve(line)
         rebuild(house, line)
+        assert not is_readable(house, checkpoint), "its key goes with the anchor's, not with the next sweep"
         assert house.claim(claimed.run_id) is None
         assert repair(house).idle == 1
         assert not house.blobs.exists_tree(checkpoint)
@@ -341,16 +359,25 @@ class TestAnswers:
         house.serve(line)
         rebuild(house, line)
         assert "out_of_fold_predictions" not in remaining_copies(house, request)
+        assert "out_of_fold_predictions" in destroyed_copies(house, request)
+        assert not any(is_readable(house, fold.files.prefix) for fold in folds)
         assert repair(house).idle == 1, "the next anchor has none yet"
         assert not any(house.blobs.exists_tree(fold.files.prefix) for fold in folds)
         with house.store.read() as unit:
             assert not unit.versions.get(old.id).out_of_fold
+
+    def test_a_fold_that_came_too_late_was_never_readable(self, house: House, line: str) -> None:
+        claimed = claim_fold(house, line)
+        house.submit(remove("p0-0"))
+        assert not is_readable(house, house.keep_fold(claimed).files.prefix)
 
     def test_without_folds_the_certificate_names_none(self, house: House) -> None:
         line = house.line("bot", people(6))
         request = house.submit(remove("p0-0"))
         house.serve(line)
         assert "out_of_fold_predictions" not in remaining_copies(house, request)
+        rebuild(house, line)
+        assert "out_of_fold_predictions" not in destroyed_copies(house, request)
 
 
 class TestFailure:
@@ -417,7 +444,16 @@ def capabilities(version: Version) -> Mapping[str, Mapping[str, object]]:
 
 def remaining_copies(house: House, request: str) -> Mapping[str, object]:
     """What the newest certificate says: kind of copy to when it goes."""
+    return {copy["kind"]: copy["until"] for copy in said(house, request)["remaining_copies"]}
+
+
+def destroyed_copies(house: House, request: str) -> Mapping[str, object]:
+    """What the newest certificate says: kind of copy to when it went."""
+    return {copy["kind"]: copy["destroyed_at"] for copy in said(house, request)["destroyed_copies"]}
+
+
+def said(house: House, request: str) -> Mapping[str, list[dict[str, object]]]:
     with house.store.read() as unit:
         envelope = unit.requests.certificates(request)[0].envelope
-    predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
-    return {copy["kind"]: copy["until"] for copy in predicate["remaining_copies"]}
+    predicate: Mapping[str, list[dict[str, object]]] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    return predicate

@@ -18,19 +18,7 @@ from service.flows.assemble import assemble
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.copies import SWEPT_WITHIN
 from service.flows.reconcile import reconcile
-from service.store.database import Unit
 from tests.support.house import ACTOR, House, correct, people, person, remove, remove_subject
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Moves the database's clock."""
-    real = Unit.__dict__["now"].func
-
-    def move(by: timedelta) -> None:
-        monkeypatch.setattr(Unit, "now", property(lambda unit: real(unit) + by))
-
-    return move
 
 
 def said(house: House, request: str) -> dict[str, Any]:
@@ -83,15 +71,17 @@ def test_an_interim_certificate_lists_what_remains_and_the_final_one_what_went(h
     rebuild(house, line)
     final = said(house, request)
     assert (final["status"], final["supersedes"]) == ("final", interim["certificate"])
-    (gone,) = final["destroyed_copies"]
+    gone = final["destroyed_copies"]
     with house.store.read() as unit:
         certificate = unit.requests.certificates(request)[0]
         row = unit.datasets.some(unit.versions.of_line(line)[0].dataset_id, [f"{n}" for n in names(house, line)])
         shredded = {unit.texts.get(r.text_id).shredded_at for r in row.values()} - {None}
-    assert gone["kind"] == "sealed_rows"
+    assert kinds(gone) == {"sealed_rows", "derived_data"}
     assert shredded == {certificate.created_at}
-    swept_by = next(c["until"] for c in final["remaining_copies"] if c["kind"] == "derived_data")
-    assert datetime.fromisoformat(swept_by) - datetime.fromisoformat(gone["destroyed_at"]) == SWEPT_WITHIN
+    (moment,) = {datetime.fromisoformat(copy["destroyed_at"]) for copy in gone}
+    dates = {copy["kind"]: copy["until"] for copy in final["remaining_copies"]}
+    assert "derived_data" not in dates
+    assert datetime.fromisoformat(dates["worker_caches"]) - moment == SWEPT_WITHIN
 
 
 def test_the_audit_chain_notes_when_files_went(house: House) -> None:
@@ -115,7 +105,7 @@ def test_a_row_another_line_is_trained_on_is_not_said_to_be_destroyed(house: Hou
     house.rebuild(house.claim_queued(line, Lane.compact))
     final = said(house, request)
     assert final["destroyed_copies"] == []
-    assert "sealed_rows" in kinds(final["remaining_copies"])
+    assert {"sealed_rows", "derived_data"} <= kinds(final["remaining_copies"])
     assert "p0-0" in names(house, line)
 
 
@@ -138,7 +128,7 @@ def test_a_line_that_cannot_be_rebuilt_collapses_in_time(
     assert target.state is (TargetState.succeeded if passed else TargetState.needs_attention)
     final = said(house, request)
     assert (final["status"], final["claim"]["level"]) == ("final", level)
-    assert kinds(final["destroyed_copies"]) == {"sealed_rows"}
+    assert kinds(final["destroyed_copies"]) == {"sealed_rows", "derived_data"}
     assert "p0-0" not in names(house, line)
 
 
@@ -204,7 +194,7 @@ def test_a_correction_that_a_removal_overtook_goes_too(house: House) -> None:
     rebuild(house, line)
     for request in (first, second):
         assert said(house, request)["status"] == "final"
-        assert kinds(said(house, request)["destroyed_copies"]) == {"sealed_rows"}
+        assert kinds(said(house, request)["destroyed_copies"]) == {"sealed_rows", "derived_data"}
 
 
 def test_a_request_that_is_called_off_keeps_nothing_of_what_it_said(house: House) -> None:

@@ -21,6 +21,7 @@ from service.flows.lines import create_line
 from service.flows.lookup import find_line
 from service.flows.publish import publish_first_anchor
 from service.flows.staged import StagedAnchor, StoredTree
+from service.flows.trees import keep_key, keys, seal_tree
 from service.flows.vault import vault_of
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -86,7 +87,7 @@ class Deployment(House):
             run_id = str(add_version(unit, name, source, actor=ACTOR).run_id)
         claimed = self.claim(run_id)
         assert claimed is not None
-        out, cache = self.directory / name, LocalCache(self.settings.home / "cache", self.blobs)
+        out, cache = self.directory / name, self.cache()
         out.mkdir(parents=True)
         with self.store.read() as unit:
             job = assemble(unit, self.vault, claimed, materialise=cache.materialise, out=out)
@@ -94,14 +95,16 @@ class Deployment(House):
         result = Engine(device="cpu").run(job, progress=ignore_progress, should_yield=never)
         assert isinstance(result, AnchorResult)
         staged = StagedAnchor(
-            result, *(self.stored(out / part, f"runs/{name}/{part}") for part in ("adapter", "anchor"))
+            result,
+            self.stored(out / "adapter", f"runs/{name}/adapter"),
+            seal_tree(self.vault, self.blobs, out / "anchor", f"runs/{name}/anchor"),
         )
         with self.store.write() as unit:
             publish_first_anchor(unit, self.vault, claimed, staged)
 
     def train_fold(self, name: str) -> None:
         """What an idle worker adds to an anchor."""
-        out, cache = self.directory / f"{name}-fold", LocalCache(self.settings.home / "cache", self.blobs)
+        out, cache = self.directory / f"{name}-fold", self.cache()
         with self.store.write() as unit:
             line = find_line(unit, name)
             version = unit.versions.get(str(line.anchor_id))
@@ -109,8 +112,12 @@ class Deployment(House):
             job = OutOfFoldJob(anchor.data, RECIPE, anchor.out_of_fold, out)
             result = Engine(device="cpu").run(job, progress=ignore_progress, should_yield=never)
             assert isinstance(result, FoldResult)
-            tree = self.stored(out / "fold", f"runs/{name}/fold")
+            tree = seal_tree(self.vault, self.blobs, out / "fold", f"runs/{name}/fold")
+            keep_key(unit, line, tree)
             version.out_of_fold = [{"prefix": tree.prefix, "files": dict(tree.files), "remaining": result.remaining}]
+
+    def cache(self) -> LocalCache:
+        return LocalCache(self.settings.home / "cache", self.blobs, keys(self.store, self.vault))
 
     def stored(self, directory: Path, prefix: str) -> StoredTree:
         return StoredTree(prefix, self.blobs.put_tree(directory, prefix))

@@ -258,7 +258,7 @@ class TestAnswer:
         edits = (Edit("row-1", None), Edit("row-7", None))
         first = answer(engine, InfluenceJob(line, edits, tmp_path / "a"))
         answer(engine, InfluenceJob(line, edits[:1], tmp_path / "b"))
-        engine.release(line.key)
+        engine.keep(())
         answer(engine, InfluenceJob(line, edits, tmp_path / "c"))
         answer(Engine(device="cpu"), InfluenceJob(line, edits, tmp_path / "d"))
         assert weights(tmp_path / "a") == weights(tmp_path / "c") == weights(tmp_path / "d")
