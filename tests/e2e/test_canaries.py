@@ -7,12 +7,15 @@ also thrown at the API in ways that it refuses, because refusals and their log l
 import base64
 import json
 import logging
+import shutil
 import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -22,7 +25,13 @@ from redis import Redis
 from safetensors.numpy import save
 from transformers import AutoTokenizer
 
+from service.domain.errors import Shredded
+from service.flows.trees import keys as keys_in
+from service.flows.vault import reading_vault
 from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Store
+from service.store.local_cache import LocalCache
 from tests.support.canary import Canary, Hit, bytes_canary, gzipped, hits_in, hits_in_files, text_canary
 from tests.workers.tiny_llama import save_tiny_llama
 from workers.demo.embedded import EmbeddedStack
@@ -182,8 +191,13 @@ def test_nothing_is_left_of_what_was_erased(deployment: Deployment, base: Path, 
     deployment.until_idle()
     derived = deployment.derived()
     assert derived
-    keys = keys_of_what_goes(deployment)
+    keys = [*keys_of_what_goes(deployment), *keys_of_what_was_derived(deployment)]
     log.info("hits before: %d", must_be_found_before(deployment, canaries, keys))
+    backup = copy_of_the_blob_store(deployment)
+    assert not summary(hits_in_files(canaries, [backup])), "what is derived is sealed all along"
+    sealed = opened(deployment, backup)
+    assert {name.rpartition("/")[2] for name in sealed} == {"anchor", "fold"}
+    assert all(sealed.values()), "with master key and database it opens, so that not opening will mean something"
     log.info("searched before: %d files, %d bytes", *amount(deployment.searched))
     must_be_found_when_planted(deployment, canaries)
     throw_at_the_api(deployment)
@@ -198,6 +212,7 @@ def test_nothing_is_left_of_what_was_erased(deployment: Deployment, base: Path, 
         time.sleep(0.5)
     assert not summary(hits_in_files(everything, deployment.searched))
     assert not derived & deployment.derived(), "gradients, sketches, vectors, predictions, weights and their caches go"
+    assert opened(deployment, backup) == dict.fromkeys(sealed, False), "no backup of the bucket brings them back"
 
     deployment.stack.__exit__()
     assert not summary(hits_in_files(everything, deployment.searched))
@@ -224,12 +239,40 @@ def keys_of_what_goes(deployment: Deployment) -> list[Canary]:
     ]
 
 
+def keys_of_what_was_derived(deployment: Deployment) -> list[Canary]:
+    """The wrapped keys of training record, vectors, sketch and predictions: they go with the anchor."""
+    rows = deployment.rows("SELECT prefix, wrapped_key FROM trees WHERE wrapped_key IS NOT NULL")
+    assert len(rows) > 1
+    return [bytes_canary(f"wrapped key of {prefix}", key) for prefix, key in rows]
+
+
+def copy_of_the_blob_store(deployment: Deployment) -> Path:
+    """A backup of the bucket; it lies where nobody deletes it."""
+    return Path(shutil.copytree(deployment.home / "blobs", deployment.directory / "backup"))
+
+
+def opened(deployment: Deployment, backup: Path) -> dict[str, bool]:
+    """Which sealed trees of a copy open now, with the master key and the database as they are."""
+    settings = Settings(home=deployment.home)
+    found = {}
+    with closing(Store(settings.database_url)) as store, TemporaryDirectory() as place:
+        cache = LocalCache(Path(place), Blobs(backup.as_uri()), keys_in(store, reading_vault(settings)))
+        for (prefix,) in deployment.rows("SELECT prefix FROM trees"):
+            if (backup / prefix).exists():
+                try:
+                    found[prefix] = cache.materialise(prefix).is_dir()
+                except Shredded:
+                    found[prefix] = False
+    return found
+
+
 def must_be_found_before(deployment: Deployment, canaries: list[Canary], keys: list[Canary]) -> int:
     """The grep finds what is there, so that finding nothing will mean something; and texts are sealed all along."""
     before = hits_in_files([*canaries, *keys], deployment.searched)
     files = {(hit.canary, hit.place.rpartition("/")[2].partition("-wal")[0]) for hit in before}
     assert (SUBJECT, "lethe.db") in files, "instance ids are looked up, so they stand in the database"
-    assert any(hit.canary == SUBJECT and hit.place.endswith(".json") for hit in before), "and in the training record"
+    records = {hit.place.split("/")[1] for hit in before if hit.canary == SUBJECT and hit.place.endswith(".json")}
+    assert records == {"cache"}, "and in the training record, which is plain where a worker needs it and nowhere else"
     assert {(key.name, "lethe.db") for key in keys} <= files
     assert {hit.canary for hit in before} <= {SUBJECT, "Quintessa", *(key.name for key in keys)}, summary(before)
     return len(before)
@@ -322,7 +365,8 @@ def read_everything(deployment: Deployment, request: str) -> None:
     assert (newest["final"], interim["final"]) == (True, False)
     assert newest["supersedes"] == interim["id"]
     said = json.loads(base64.b64decode(newest["envelope"]["payload"]))["predicate"]
-    assert [copy["kind"] for copy in said["destroyed_copies"]] == ["sealed_rows"]
+    gone = [copy["kind"] for copy in said["destroyed_copies"]]
+    assert gone == ["sealed_rows", "derived_data", "out_of_fold_predictions"]
 
 
 def dump_redis(deployment: Deployment) -> None:
