@@ -1,5 +1,6 @@
 """Operations: probes, metrics, version, keys."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ class TestMetrics:
         found = metrics(api)
         assert found["lethe_requests", frozenset({("state", "succeeded")})] == 2
         assert found["lethe_oldest_open_request_age_seconds", frozenset()] == 0
+
+    def test_data_that_outlived_their_deadline(self, api: Api) -> None:
+        line = api.line("bot", people(10))
+        request = api.submit_over(api.client, "p0-0")
+        api.serve(line)
+        assert metrics(api)["lethe_overdue_shreddings", frozenset()] == 0
+        with api.store.write() as unit:
+            (target,) = unit.targets.of_request(request)
+            target.shred_by = unit.now - timedelta(seconds=1)
+        assert metrics(api)["lethe_overdue_shreddings", frozenset()] == 1
 
     def test_calls_are_measured_by_route_and_never_by_id(self, api: Api) -> None:
         api.line("bot", people(4))

@@ -61,6 +61,12 @@ def answer(engine: Engine, job: InfluenceJob) -> InfluenceResult:
     return result
 
 
+def is_blank(engine: Engine) -> bool:
+    """Whether no resident adapter has a weight or a gradient left."""
+    tensors = [tensor for resident in engine._residents._adapters.values() for tensor in resident.parameters.tensors]
+    return bool(tensors) and not any(tensor.any() or tensor.grad is not None for tensor in tensors)
+
+
 def weights(out: Path) -> bytes:
     return (out / "adapter" / "adapter_model.safetensors").read_bytes()
 
@@ -264,6 +270,18 @@ class TestAnswer:
         assert weights(tmp_path / "a") == weights(tmp_path / "c") == weights(tmp_path / "d")
         assert weights(tmp_path / "a") not in (weights(tmp_path / "b"), weights(tmp_path / "v1"))
         assert {"loading", "exporting"} <= first.seconds.keys()
+
+    def test_no_weights_stay_in_place_whether_a_job_ends_well_or_not(
+        self, engine: Engine, data: TrainingSet, memorising: Recipe, tmp_path: Path
+    ) -> None:
+        run(engine, TrainJob(data, memorising, tmp_path / "v1"))
+        assert is_blank(engine)
+        line = anchor(data, memorising, tmp_path / "v1")
+        answer(engine, InfluenceJob(line, (Edit("row-1", None),), tmp_path / "v2"))
+        assert is_blank(engine)
+        with pytest.raises(EngineRefusal, match="preparation"):
+            answer(engine, InfluenceJob(replace(line, key="new", artefacts=tmp_path), (), tmp_path / "v3"))
+        assert is_blank(engine)
 
     def test_what_is_removed_is_less_well_known(
         self, engine: Engine, data: TrainingSet, memorising: Recipe, tmp_path: Path
