@@ -37,8 +37,9 @@ pytestmark = pytest.mark.slow
 DEADLINE_S = 120
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine() -> Iterator[EngineProcess]:
+    """One for all, because a child takes long to start."""
     engine = EngineProcess({**os.environ, "LETHE_DEVICE": "cpu"})
     yield engine
     engine.kill()
@@ -92,16 +93,9 @@ class TestForgetting:
         epochs=4, batch_size=4, learning_rate=1e-3, lora=LoraSpec(r=2, alpha=4, target_modules=("q_proj",))
     )
 
-    @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[EngineProcess]:
-        """One child for all, because it takes long to start."""
-        engine = EngineProcess({**os.environ, "LETHE_DEVICE": "cpu"})
-        yield engine
-        engine.kill()
-
-    @pytest.fixture(scope="class")
-    def data(self, tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
-        data = fold_job(tmp_path_factory.mktemp("data"), epochs=1).data
+    @pytest.fixture
+    def data(self, tmp_path: Path) -> TrainingSet:
+        data = fold_job(tmp_path, epochs=1).data
         return replace(data, examples=EXAMPLES, slots=tuple(range(12)), slot_count=12)
 
     @pytest.fixture
@@ -160,7 +154,8 @@ class TestForgetting:
         assert not self.is_known(engine, late, tmp_path / "b")
 
 
-def test_without_a_child_there_is_nothing_to_forget(engine: EngineProcess) -> None:
+def test_without_a_child_there_is_nothing_to_forget() -> None:
+    engine = EngineProcess({})
     engine.keep(())
     assert engine.kill() is None
 
