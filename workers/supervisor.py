@@ -201,7 +201,7 @@ class Supervisor:
             line = unit.lines.get(claimed.line_id)
             edits = tail_edits(unit, self._vault, line, run.frozen_seq or 0)
             budget = policy_of(line).update_budget
-            replaces = replaced(unit, line, self.cache.materialise)
+            replaces = replaced(unit, line, self._cache.materialise)
         known = {example.id for example in job.data.examples}
         return InfluenceJob(
             anchor=Anchor(

@@ -82,23 +82,25 @@ def begin_canary(unit: Unit, line: Line, alias: Alias, version: Version, rules: 
     """Put a version on trial beside the alias's own, without any check."""
     alias.canary_id, alias.canary_since, alias.updated_at = version.id, unit.now, unit.now
     alias.canary_rules, alias.canary_measured = rules.model_dump(mode="json"), None
-    facts = {"adapter": line.name, "alias": alias.name, "version": version.number, "weight": rules.weight}
-    unit.audit(actor, "canary.started", **facts)
-    unit.emit("canary.started", digest=version.digest, **facts)
+    unit.audit(actor, "canary.started", adapter=line.name, alias=alias.name, version=version.number)
+    unit.emit(
+        "canary.started",
+        adapter=line.name,
+        alias=alias.name,
+        version=version.number,
+        digest=version.digest,
+        weight=rules.weight,
+    )
 
 
 def end_canary(unit: Unit, line: Line, alias: Alias, *, actor: str, reasons: Sequence[str]) -> None:
     """Take the version on trial back."""
-    facts = {
-        "adapter": line.name,
-        "alias": alias.name,
-        "version": unit.versions.get(str(alias.canary_id)).number,
-        "reasons": list(reasons),
-    }
+    version = unit.versions.get(str(alias.canary_id)).number
     _forget_canary(alias)
     alias.updated_at = unit.now
-    unit.audit(actor, "canary.ended", **facts)
-    unit.emit("canary.ended", **facts)
+    told = list(reasons)
+    unit.audit(actor, "canary.ended", adapter=line.name, alias=alias.name, version=version, reasons=told)
+    unit.emit("canary.ended", adapter=line.name, alias=alias.name, version=version, reasons=told)
 
 
 def _forget_canary(alias: Alias) -> None:
