@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -46,7 +46,7 @@ class Blobs:
 
     def __init__(self, url: str) -> None:
         # Other processes write, so listings must never come from a cache.
-        self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False, **_s3_options(url))
         self._is_local = isinstance(self._fs, LocalFileSystem)
 
     def put_file(self, source: Path, key: str) -> Digest:
@@ -154,6 +154,25 @@ class Blobs:
                 left -= len(chunk)
                 yield chunk
 
+    def address(self, key: str) -> str:
+        """Where a blob or tree lies, as a URL of the store's own kind, such as `s3://bucket/prefix/key`."""
+        return str(self._fs.unstrip_protocol(self._path(key)))
+
+    def signed_url(self, key: str, *, lives_s: int) -> str:
+        """A URL under which anybody can read a blob for `lives_s` seconds. It cannot be revoked.
+
+        Raises:
+            Conflict: the store makes no such URLs.
+        """
+        try:
+            return str(self._fs.sign(self._path(key), expiration=lives_s))
+        except NotImplementedError:
+            raise Conflict(
+                "The blob store makes no presigned URLs.",
+                fix="Download through the service, or keep blobs on S3.",
+                code="store-cannot-sign",
+            ) from None
+
     def sweep(self, *, older_than_s: float = 86_400) -> int:
         """Delete what crashed writers left behind, once it is older than any write may take; returns how many."""
         return delete_stale_drafts(Path(self._root), older_than_s=older_than_s) if self._is_local else 0
@@ -189,3 +208,11 @@ class Blobs:
             digest = copy(reader, writer)
             flush_to_disk(writer)
         return digest
+
+
+def _s3_options(url: str) -> dict[str, Any]:
+    """Presigned URLs are signed by the scheme that S3 takes for every bucket, not by the older one it is replacing."""
+    if not url.startswith("s3://"):
+        return {}
+    configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {"signature_version": "s3v4", **configured}}

@@ -3,23 +3,31 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.downloads import Conditions, Representation, respond
 from service.api.problems import Responses, problems
+from service.api.version_files import JSON, OCTETS, representation_of
 from service.api.views.adapters import version_headers
 from service.api.visibility import visible_line
-from service.domain.errors import NotFound
 from service.evidence.model_signature import BUNDLE, SIGNATURE_FILE, model_signature
 from service.flows.alias import check_servable
 from service.flows.lookup import find_version
-from service.store.archives.write import archive_of_tree
+from service.store.archives.formats import ArchiveFormat, archive_of_tree
 
 router = APIRouter(prefix="/v1/adapters/{name}/versions/{version}", tags=["versions"])
 
-GZIP, OCTETS, JSON = "application/gzip", "application/octet-stream", "application/json"
+PRESIGNED_S = 300
+
+_MEDIA_TYPES = {
+    ArchiveFormat.tar_gz: "application/gzip",
+    ArchiveFormat.tar: "application/x-tar",
+    ArchiveFormat.zip: "application/zip",
+}
+_PRESIGNED: Responses = {307: {"description": "Where to read it from the bucket."}}
 
 
 def _bytes(*media_types: str) -> Responses:
@@ -37,6 +45,16 @@ VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.
 FileName = Annotated[str, Path(max_length=255, description="A name in `files`.", examples=["adapter_config.json"])]
 
 
+Format = Annotated[ArchiveFormat, Query(alias="format", description="How it is packed. Nothing is compressed.")]
+Presigned = Annotated[
+    bool,
+    Query(
+        description=f"Answer 307 and a URL of the bucket that reads this file for {PRESIGNED_S} s without a key. It "
+        "cannot be revoked: a version withdrawn meanwhile is readable until then. Only where blobs are on S3.",
+    ),
+]
+
+
 def _conditions(
     request: Request,
     if_match: Annotated[str | None, Header(description="Only if this is the content.")] = None,
@@ -52,51 +70,52 @@ def _conditions(
 InConditions = Annotated[Conditions, Depends(_conditions)]
 
 
-@router.get("/archive", response_class=Response, responses=_bytes(GZIP))
+@router.get("/archive", response_class=Response, responses=_bytes(*_MEDIA_TYPES.values()))
 def download_archive(
-    name: Name, version: VersionPath, context: InContext, actor: Caller, conditions: InConditions
+    name: Name,
+    version: VersionPath,
+    context: InContext,
+    actor: Caller,
+    conditions: InConditions,
+    kind: Format = ArchiveFormat.tar_gz,
 ) -> Response:
-    """Download a version as `.tar.gz`. Equal versions give equal bytes."""
+    """Download a version as an archive. Equal versions give equal bytes."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
         row = find_version(unit, line, version)
         check_servable(row)
-    archive = archive_of_tree(context.blobs, str(row.blob_prefix), row.files or {})
+    archive = archive_of_tree(context.blobs, str(row.blob_prefix), row.files or {}, kind)
     item = Representation(
-        tag=str(row.digest),
+        tag=str(row.digest) if kind is ArchiveFormat.tar_gz else f"{row.digest}.{kind}",
         size=archive.size,
-        media_type=GZIP,
-        filename=f"{line.name}-v{row.number}.tar.gz",
+        media_type=_MEDIA_TYPES[kind],
+        filename=f"{line.name}-v{row.number}.{kind}",
         read=lambda start, stop: archive.chunks(start=start, stop=stop),
         headers=version_headers(line, row),
     )
     return respond(item, conditions)
 
 
-@router.get("/files/{file}", response_class=Response, responses=_bytes(OCTETS, JSON))
+@router.get("/files/{file}", response_class=Response, responses={**_bytes(OCTETS, JSON), **_PRESIGNED})
 def download_file(
-    name: Name, version: VersionPath, file: FileName, context: InContext, actor: Caller, conditions: InConditions
+    name: Name,
+    version: VersionPath,
+    file: FileName,
+    context: InContext,
+    actor: Caller,
+    conditions: InConditions,
+    presigned: Presigned = False,
 ) -> Response:
     """Download one file of a version."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
         row = find_version(unit, line, version)
         check_servable(row)
-    entry = (row.files or {}).get(file)
-    if entry is None:
-        raise NotFound(
-            "The version has no such file.", field="file", fix="Read the version for its files.", code="unknown-file"
-        )
-    key = f"{row.blob_prefix}/{file}"
-    item = Representation(
-        tag=f"sha256:{entry['sha256']}",
-        size=entry["size"],
-        media_type=JSON if file.endswith(".json") else OCTETS,
-        filename=file,
-        read=lambda start, stop: context.blobs.chunks(key, start=start, stop=stop),
-        sha256=entry["sha256"],
-        headers=version_headers(line, row),
-    )
+    item = representation_of(context.blobs, line, row, file)
+    # A presigned URL is good for one method.
+    if presigned and conditions.method == "GET":
+        url = context.blobs.signed_url(f"{row.blob_prefix}/{file}", lives_s=PRESIGNED_S)
+        return RedirectResponse(url, headers={**item.headers, "Cache-Control": "private, no-store"})
     return respond(item, conditions)
 
 

@@ -25,6 +25,14 @@ class VersionRepository(Repository):
     def by_number(self, line_id: str, number: int) -> Version | None:
         return self.session.scalar(select(Version).where(Version.line_id == line_id, Version.number == number))
 
+    def with_digest(self, line_id: str, beginning: str) -> Sequence[Version]:
+        """The line's versions whose digest begins like this, oldest first."""
+        return self.session.scalars(
+            select(Version)
+            .where(Version.line_id == line_id, Version.digest.startswith(beginning, autoescape=True))
+            .order_by(Version.number)
+        ).all()
+
     def page_of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Version]:
         return self.page(select(Version).where(Version.line_id == line_id), Version.id, after=after, limit=limit)
 

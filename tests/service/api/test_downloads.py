@@ -6,6 +6,7 @@ import hashlib
 import io
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def line(api: Api) -> str:
     return api.line("bot", people(10))
 
 
-@pytest.fixture(params=[WEIGHTS, ARCHIVE], ids=["file", "archive"])
+@pytest.fixture(
+    params=[WEIGHTS, ARCHIVE, f"{ARCHIVE}?format=tar", f"{ARCHIVE}?format=zip"], ids=["file", "tar.gz", "tar", "zip"]
+)
 def path(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -51,6 +54,14 @@ def path(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def whole(ready: Api, path: str) -> bytes:
     return ready.client.get(path).content
+
+
+def names_in(archive: bytes, kind: str) -> list[str]:
+    if kind == "zip":
+        with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
+            return zipped.namelist()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.getnames()
 
 
 class TestWhole:
@@ -72,6 +83,28 @@ class TestWhole:
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(response.content))) as archive:
             content = {member.name: archive.extractfile(member) for member in archive}
         assert set(content) == set(version["files"])
+
+    @pytest.mark.parametrize(
+        ("kind", "media_type"),
+        [("tar.gz", "application/gzip"), ("tar", "application/x-tar"), ("zip", "application/zip")],
+    )
+    def test_it_comes_in_three_formats_with_a_tag_each(self, ready: Api, kind: str, media_type: str) -> None:
+        version = ready.client.get(V1).json()
+        response = ready.client.get(ARCHIVE, params={"format": kind})
+        assert response.headers["content-type"] == media_type
+        assert response.headers["content-disposition"] == f'attachment; filename="bot-v1.{kind}"'
+        tag = version["digest"] if kind == "tar.gz" else f"{version['digest']}.{kind}"
+        assert response.headers["etag"] == f'"{tag}"'
+        assert names_in(response.content, kind) == sorted(version["files"])
+
+    def test_a_part_of_one_format_is_not_completed_with_another(self, ready: Api) -> None:
+        etag = ready.client.get(ARCHIVE, params={"format": "tar"}).headers["etag"]
+        response = ready.client.get(ARCHIVE, params={"format": "zip"}, headers={"Range": "bytes=4-", "If-Range": etag})
+        assert response.status_code == 200
+
+    def test_an_unknown_format(self, ready: Api) -> None:
+        response = ready.client.get(ARCHIVE, params={"format": "rar"})
+        assert_problem(response, 422, "invalid-input", field="format")
 
     def test_headers_name_the_version_whatever_it_was_called(self, ready: Api, path: str) -> None:
         for name in ("v1", "production"):

@@ -15,6 +15,7 @@ from service.domain.errors import Conflict, Corrupted, NotFound
 from service.store import durable
 from service.store.blobs import Blobs
 from service.store.digests import Copy
+from tests.support.s3 import s3_server, use_s3
 
 KEY = bytes(range(32))
 MEBIBYTE = 1 << 20
@@ -22,14 +23,8 @@ MEBIBYTE = 1 << 20
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    """A server that speaks S3's protocol."""
-    pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
-    server = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer(
-        "127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -41,10 +36,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         yield f"memory://{bucket}"
         fsspec.filesystem("memory").store.clear()
     else:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_endpoint"))
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "any")
-        fsspec.filesystem("s3").mkdir(bucket)
+        use_s3(monkeypatch, request.getfixturevalue("s3_endpoint"), bucket)
         yield f"s3://{bucket}/prod"
 
 
