@@ -24,8 +24,10 @@ from service.api.routes import (
     downloads,
     events,
     health,
+    hub,
     keys,
     manifests,
+    lorax,
     plans,
     requests,
     roll_forwards,
@@ -56,6 +58,8 @@ RESOURCES = (
     audit,
     keys,
     signing_keys,
+    hub,
+    lorax,
 )
 
 

@@ -38,3 +38,17 @@ class RangeNotSatisfiable(HttpError):
     def __init__(self, size: int) -> None:
         super().__init__("The range lies outside the file.", fix=f"Ask for bytes 0 to {size - 1}.")
         self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class HubNotFound(HttpError):
+    """What Hub clients are told: `error_code` is `RepoNotFound`, `RevisionNotFound` or `EntryNotFound`."""
+
+    status: ClassVar[int] = 404
+    title = "Not found"
+
+    def __init__(self, cause: LetheError, error_code: str) -> None:
+        super().__init__(cause.detail, field=cause.field, fix=cause.fix, code=cause.code)
+        self.headers = {
+            "X-Error-Code": error_code,
+            "X-Error-Message": " ".join(filter(None, (cause.detail, cause.fix))),
+        }

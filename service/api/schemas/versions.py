@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.api.schemas.adapters import CapabilityRead
 from service.api.schemas.common import Failure, FileDigest, Input, JsonObject, Output, Page
@@ -54,10 +54,22 @@ class VersionCreate(Input):
     source: Source = Field(description="Train here, or import.")
 
 
+class NamesElsewhere(Output):
+    """What other systems call a version; null where they do not allow its name."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    hub: str | None = Field(description="Repository under `/hub`.", examples=["support-bot/v3"])
+    kubernetes: str | None = Field(description="Object name.", examples=["support-bot-v3"])
+    mlflow: str = Field(description="Model URI.", examples=["models:/support-bot/3"])
+    lorax: str = Field(description="`adapter_id` for the source `pbase`.", examples=["support-bot/3"])
+
+
 class VersionRead(Output):
     """An immutable, content-addressed adapter."""
 
     id: str = Field(description="The adapter id clients use.", examples=["support-bot@v3"])
+    names: NamesElsewhere = Field(description="Its names in other systems.")
     adapter: str = Field(description="The line.", examples=["support-bot"])
     version: str = Field(description="Number in the line.", examples=["v3"])
     state: VersionState = Field(description="Only `ready` versions can be downloaded.", examples=["ready"])

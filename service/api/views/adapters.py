@@ -3,12 +3,13 @@
 from typing import Literal
 
 from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CanaryRead, CapabilityRead
-from service.api.schemas.versions import RollForwardPlan, VersionRead
+from service.api.schemas.versions import NamesElsewhere, RollForwardPlan, VersionRead
 from service.domain.adapters import Policy, Recipe
 from service.domain.canary import CanaryRules
 from service.domain.states import VersionState
 from service.flows.canary import standing
 from service.flows.roll_forward import RollForward
+from service.hotswap.names import VersionName
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
 
@@ -53,7 +54,7 @@ def alias_read(unit: Unit, line: Line, alias: Alias) -> AliasRead:
         adapter=line.name,
         alias=alias.name,
         version=f"v{version.number}",
-        id=f"{line.name}@v{version.number}",
+        id=str(VersionName(line.name, version.number)),
         digest=version.digest,
         updated_at=alias.updated_at,
         canary=_canary(unit, line, alias),
@@ -66,7 +67,7 @@ def _canary(unit: Unit, line: Line, alias: Alias) -> CanaryRead | None:
     version, rules = unit.versions.get(alias.canary_id), CanaryRules.model_validate(alias.canary_rules)
     return CanaryRead(
         version=f"v{version.number}",
-        id=f"{line.name}@v{version.number}",
+        id=str(VersionName(line.name, version.number)),
         weight=rules.weight,
         since=alias.canary_since,
         rules=rules,
@@ -76,9 +77,11 @@ def _canary(unit: Unit, line: Line, alias: Alias) -> CanaryRead | None:
 
 
 def version_read(unit: Unit, line: Line, version: Version) -> VersionRead:
+    name = VersionName(line.name, version.number)
     return VersionRead.model_validate(
         {
-            "id": f"{line.name}@v{version.number}",
+            "id": str(name),
+            "names": NamesElsewhere.model_validate(name),
             "adapter": line.name,
             "version": f"v{version.number}",
             "state": version.state,
@@ -126,7 +129,7 @@ def _rolls_forward(version: Version) -> str | None:
 
 def version_headers(line: Line, version: Version) -> dict[str, str]:
     """Which version an answer is about, where its body does not say."""
-    return {"X-Lethe-Version": f"{line.name}@v{version.number}", "X-Lethe-Digest": str(version.digest)}
+    return {"X-Lethe-Version": str(VersionName(line.name, version.number)), "X-Lethe-Digest": str(version.digest)}
 
 
 def _capabilities(version: Version) -> list[CapabilityRead]:
