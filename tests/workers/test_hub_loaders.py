@@ -39,7 +39,7 @@ def through_peft(repository, revision):
 
 def through_transformers(repository, revision):
     model = LlamaForCausalLM.from_pretrained(base)
-    model.load_adapter(repository, revision=revision)
+    model.load_adapter(repository, adapter_kwargs={"revision": revision})
     return model
 
 print(json.dumps([[logits(load(*at)) for load in (through_peft, through_transformers)] for at in wanted]))

@@ -18,11 +18,11 @@ class HubModel(Output):
     id: str = Field(description="The repository.", examples=["support-bot/v3"])
     sha: str = Field(description="The commit: the first 40 hex digits of the version's digest.")
     siblings: list[HubSibling] = Field(description="Its files.")
-    library_name: Literal["peft"] = Field(default="peft", description="What loads it.")
-    tags: list[str] = Field(default=["peft", "lora"], description="Always these.")
-    private: Literal[True] = Field(default=True, description="A key is needed.")
-    downloads: Literal[0] = Field(default=0, description="Not counted.")
-    likes: Literal[0] = Field(default=0, description="Not counted.")
+    library_name: Literal["peft"] = Field(description="What loads it.")
+    tags: list[str] = Field(description="Always these.")
+    private: Literal[True] = Field(description="A key is needed.")
+    downloads: Literal[0] = Field(description="Not counted.")
+    likes: Literal[0] = Field(description="Not counted.")
 
 
 class HubPointer(Output):
@@ -34,7 +34,7 @@ class HubPointer(Output):
 
 
 class HubFile(Output):
-    type: Literal["file"] = Field(default="file", description="There are no folders.")
+    type: Literal["file"] = Field(description="There are no folders.")
     path: str = Field(description="The file's name.", examples=["adapter_config.json"])
     size: int = Field(description="Bytes.", examples=[5120])
     oid: str = Field(description="The first 40 hex digits of its SHA-256.", examples=["9f86d081884c7d65…"])
@@ -50,5 +50,5 @@ class HubRef(Output):
 class HubRefs(Output):
     branches: list[HubRef] = Field(description="What moves: `main` and aliases.")
     tags: list[HubRef] = Field(description="What stays: versions in service.")
-    converts: list[HubRef] = Field(default=[], description="None.")
-    pull_requests: list[HubRef] = Field(default=[], serialization_alias="pullRequests", description="None.")
+    converts: list[HubRef] = Field(description="None.")
+    pull_requests: list[HubRef] = Field(serialization_alias="pullRequests", description="None.")

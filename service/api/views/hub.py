@@ -11,7 +11,16 @@ _POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsiz
 
 def hub_model(repository: Repository, version: Version) -> HubModel:
     siblings = [HubSibling(rfilename=name, size=entry["size"]) for name, entry in (version.files or {}).items()]
-    return HubModel(id=repository.id, sha=commit_of(version), siblings=siblings)
+    return HubModel(
+        id=repository.id,
+        sha=commit_of(version),
+        siblings=siblings,
+        library_name="peft",
+        tags=["peft", "lora"],
+        private=True,
+        downloads=0,
+        likes=0,
+    )
 
 
 def hub_files(version: Version) -> list[HubFile]:
@@ -23,12 +32,14 @@ def hub_refs(refs: Iterable[Ref]) -> HubRefs:
     return HubRefs(
         branches=[_ref(ref, "heads") for ref in listed if ref.is_branch],
         tags=[_ref(ref, "tags") for ref in listed if not ref.is_branch],
+        converts=[],
+        pull_requests=[],
     )
 
 
 def _file(name: str, sha256: str, size: int) -> HubFile:
     pointer = HubPointer(oid=sha256, size=size, pointer_size=len(_POINTER.format(sha256=sha256, size=size)))
-    return HubFile(path=name, size=size, oid=sha256[:40], lfs=pointer)
+    return HubFile(type="file", path=name, size=size, oid=sha256[:40], lfs=pointer)
 
 
 def _ref(ref: Ref, kind: str) -> HubRef:
