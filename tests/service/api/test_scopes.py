@@ -7,7 +7,14 @@ from service.api.scopes import SCOPE_OF
 from service.domain.scopes import Scope
 from tests.support.api import Api, assert_problem
 
-OPEN = {"/livez", "/readyz", "/metrics", "/version", "/.well-known/jwks.json"}
+OPEN = {
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/version",
+    "/.well-known/jwks.json",
+    "/.well-known/model-signing.pem",
+}
 GUARDED = {
     operation["operationId"]
     for path, methods in bare_app().openapi()["paths"].items()
@@ -27,18 +34,12 @@ def test_every_scope_opens_something() -> None:
 
 
 def test_only_operations_are_open_without_a_key() -> None:
-<<<<<<< HEAD
-    unguarded = {path for path in bare_app().openapi()["paths"] if not path.startswith("/v1/")}
-    keys = {"/.well-known/jwks.json", "/.well-known/model-signing.pem"}
-    assert unguarded == {"/livez", "/readyz", "/metrics", "/version"} | keys
-=======
     unguarded = {
         path
         for path, methods in bare_app().openapi()["paths"].items()
         if not any("security" in operation for operation in methods.values())
     }
     assert unguarded == OPEN
->>>>>>> f42e204 (test(hub): PEFT and transformers load adapters through the facade; every guarded operation has its scope)
 
 
 def test_an_operation_that_the_table_forgot_is_closed_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
