@@ -211,7 +211,7 @@ class Blobs:
 
 
 def _s3_options(url: str) -> dict[str, Any]:
-    """Presigned URLs are signed by the scheme that S3 takes for every bucket, not by the older one it is replacing."""
+    """Presigned URLs are signed by the scheme that S3 takes for every bucket, not by the older one it replaces."""
     if not url.startswith("s3://"):
         return {}
     configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
