@@ -1,4 +1,4 @@
-"""Real servers for the tests: one Redis and one PostgreSQL a session, started on first use.
+"""Real servers for the tests: one Redis, one PostgreSQL and one S3 server a session, started on first use.
 
 `database_url` runs a test on SQLite and on PostgreSQL, each time on a fresh database that is migrated to
 the newest schema; `empty_database_url` has no schema yet.
@@ -15,6 +15,7 @@ import redis
 from service.cli.processes import Guardian
 from service.cli.redis_server import start_redis
 from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.s3 import s3_server
 
 # Tests share two cores with the servers they start; a thread pool per library only adds contention.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -61,6 +62,13 @@ def postgres(guardian: Guardian) -> Iterator[PostgresServer]:
     """The session's PostgreSQL server."""
     with postgres_server(guardian) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The endpoint of the session's S3 server. A second one would not be found: s3fs keeps its connections."""
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -18,16 +18,10 @@ from service.flows.withdraw import withdraw_due
 from tests.support.api import Api, assert_problem, removal
 from tests.support.house import ACTOR, RECIPE, people
 from tests.support.lorax import LoraxDouble, NotReady
-from tests.support.s3 import s3_server, use_s3
+from tests.support.s3 import use_s3
 
 V1 = "/v1/adapters/bot/versions/v1"
 WEIGHTS = f"{V1}/files/adapter_model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

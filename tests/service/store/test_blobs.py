@@ -15,16 +15,10 @@ from service.domain.errors import Conflict, Corrupted, NotFound
 from service.store import durable
 from service.store.blobs import Blobs
 from service.store.digests import Copy
-from tests.support.s3 import s3_server, use_s3
+from tests.support.s3 import use_s3
 
 KEY = bytes(range(32))
 MEBIBYTE = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
