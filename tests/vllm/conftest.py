@@ -40,6 +40,32 @@ def own_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     yield from _double_bed(request.getfixturevalue("double_base"))
 
 
+@pytest.fixture(scope="session")
+def real_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with heads of a size that vLLM's attention on the CPU takes."""
+    from tests.workers.tiny_llama import save_tiny_llama
+
+    heads = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 2, "num_key_value_heads": 2}
+    return save_tiny_llama(tmp_path_factory.mktemp("llama"), **heads, initializer_range=0.1)
+
+
+@pytest.fixture(scope="module")
+def real_bed(real_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    yield from _real_bed(real_base, tmp_path_factory.mktemp("vllm"))
+
+
+@pytest.fixture
+def own_real_bed(real_base: Path, tmp_path: Path) -> Iterator[Bed]:
+    yield from _real_bed(real_base, tmp_path)
+
+
+def _real_bed(base: Path, directory: Path) -> Iterator[Bed]:
+    from tests.vllm.real import real_bed, vllm_server
+
+    with vllm_server(str(VLLM_PYTHON), base, directory / "log", {}) as server, real_bed(server, base) as bed:
+        yield bed
+
+
 def _double_bed(base: Path) -> Iterator[Bed]:
     with vllm_double(base, api_key=API_KEY) as double, client_of(double.url) as client:
         yield Bed(
