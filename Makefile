@@ -11,7 +11,7 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow check format openapi readme lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow test-vllm check format openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -26,6 +26,11 @@ MLFLOW_VERSION := 3.17.2
 MLFLOW_VENV := .venv-mlflow
 MLFLOW := $(MLFLOW_VENV)/bin/mlflow
 OPENAPI := tests/contracts/openapi.json
+# vLLM cannot share an environment with us: its bounds on FastAPI exclude ours.
+VLLM_VENV ?= .venv-vllm
+VLLM_PLUGIN := service/hotswap/vllm_plugin
+VLLM_INSTALLED := $(VLLM_VENV)/.installed
+VLLM_PIP := $(VLLM_VENV)/bin/pip --disable-pip-version-check -qq
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +64,9 @@ $(MLFLOW): | $(INSTALLED)
 test-mlflow: $(INSTALLED) $(MLFLOW) ## Run the tests of the mirror against a real MLflow server too
 	MLFLOW=$(CURDIR)/$(MLFLOW) $(BIN)/pytest tests/service/control/mlflow
 
+test-vllm: $(INSTALLED) $(VLLM_INSTALLED) ## Run the tests that need a real vLLM server, on the CPU
+	VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python $(BIN)/pytest tests/vllm -m vllm
+
 check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -85,6 +93,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 	$(LOCK) --all-extras --group dev -o requirements-dev.lock
 	$(LOCK) --all-extras -c requirements-dev.lock -o requirements.lock
 	$(LOCK) --extra s3 -c requirements-dev.lock -o requirements-service.lock
+	cd $(VLLM_PLUGIN) && $(abspath $(BIN))/uv pip compile pyproject.toml --quiet --group test $(LOCKFLAGS) -o requirements-test.lock
 
 # Nothing here resolves: the locks are complete, so --no-deps cannot miss a package, and torch comes last, when all
 # that it needs of a general kind is there in its locked version.
@@ -98,6 +107,16 @@ $(INSTALLED): requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# About two minutes and 2.5 GB.
+$(VLLM_INSTALLED): $(VLLM_PLUGIN)/requirements-test.lock $(VLLM_PLUGIN)/pyproject.toml
+	@echo "setting up $(VLLM_VENV) with vLLM for the CPU, which takes some minutes …"
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_PIP) install --no-deps --require-hashes -r $(VLLM_PLUGIN)/requirements-test.lock
+	@$(VLLM_PIP) install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH_VERSION)
+	@$(VLLM_PIP) install --no-deps --no-build-isolation --editable $(VLLM_PLUGIN)
+	@touch $@
+
 clean: ## Remove .venv, caches and build products; .lethe, the service's data, stays
-	rm -rf $(VENV) $(MLFLOW_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW_VENV) .venv-vllm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	  .hypothesis
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +

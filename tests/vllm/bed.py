@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.vllm_double import Resolve, vllm_double
+
 PROMPT = (11, 42, 7, 30, 5)
 API_KEY = "key-of-the-server"
 TOLERANCE = 2e-4
@@ -73,3 +75,15 @@ class Bed:
 def client_of(url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=60) as client:
         yield client
+
+
+@contextmanager
+def double_bed(base: Path, resolve: Resolve | None = None) -> Iterator[Bed]:
+    with vllm_double(base, api_key=API_KEY, resolve=resolve) as double, client_of(double.url) as client:
+        yield Bed(
+            client=client,
+            base=base,
+            reference=lambda directory: [float(value) for value in double.log_probs(PROMPT, directory)],
+            holds=lambda directory: double.engine.copies_of(directory) > 0,
+            ended=lambda: double.ended,
+        )

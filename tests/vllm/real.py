@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import torch
@@ -18,7 +19,10 @@ from transformers import AutoModelForCausalLM
 from tests.support.waiting import wait_until
 from tests.vllm.bed import API_KEY, PROMPT, Bed, client_of
 
+# The Python of an environment with vLLM; `make test-vllm` names it.
+VLLM_PYTHON = os.environ.get("VLLM_PYTHON")
 START_S = 400
+NOTHING: Mapping[str, str] = MappingProxyType({})
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -44,24 +48,23 @@ ARGUMENTS = (
 
 
 @dataclass(frozen=True)
-class Server:
+class _Server:
     url: str
     process: "subprocess.Popen[bytes]"
-    log: Path
 
 
 @contextmanager
-def vllm_server(python: str, base: Path, log: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def _vllm_server(base: Path, log: Path, environment: Mapping[str, str]) -> Iterator[_Server]:
     """Start a server and wait until it is healthy; end it and its processes afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base), *ARGUMENTS]
+    command = [str(VLLM_PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(base), *ARGUMENTS]
     settings = {**os.environ, **OFFLINE, "PYTHONPATH": str(Path(__file__).parent), **environment}
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--port", str(port)], env=settings, stdout=output, stderr=output, cwd=log.parent
         )
-    server = Server(f"http://127.0.0.1:{port}", process, log)
+    server = _Server(f"http://127.0.0.1:{port}", process)
     try:
         wait_until(lambda: process.poll() is not None or _healthy(server.url), seconds=START_S)
         assert process.poll() is None, f"vLLM did not start; see {log}"
@@ -76,27 +79,29 @@ def vllm_server(python: str, base: Path, log: Path, environment: Mapping[str, st
 
 
 @contextmanager
-def real_bed(server: Server, base: Path) -> Iterator[Bed]:
-    with client_of(server.url) as client:
+def real_bed(base: Path, directory: Path, environment: Mapping[str, str] = NOTHING) -> Iterator[Bed]:
+    """A server with its log in a directory and variables of its own."""
+    with _vllm_server(base, directory / "log", environment) as server, client_of(server.url) as client:
 
         def holds(directory: Path) -> bool:
             tensors = load_file(directory / "adapter_model.safetensors")
             row = min(name for name in tensors if "lora_A" in name)
-            body = {"method": "holds", "args": [tensors[row][0].tobytes().hex()]}
+            body = {"method": "holding", "args": [tensors[row][0].tobytes().hex()]}
             response = client.post("/collective_rpc", json=body)
             assert response.status_code == 200, response.text
-            return bool(response.json()["results"][0])
+            (places,) = response.json()["results"]
+            return places != []
 
         yield Bed(
             client=client,
             base=base,
-            reference=peft_reference(base),
+            reference=_peft_reference(base),
             holds=holds,
             ended=lambda: server.process.poll() is not None,
         )
 
 
-def peft_reference(base: Path) -> Callable[[Path | None], Sequence[float]]:
+def _peft_reference(base: Path) -> Callable[[Path | None], Sequence[float]]:
     """The log-probabilities after PROMPT by PEFT."""
 
     def answer(directory: Path | None) -> Sequence[float]:

@@ -9,17 +9,18 @@ class Residency:
 
     model_runner: Any
 
-    def holds(self, needle: str) -> bool:
-        """Whether the bytes, in hex, are in a cached adapter or in a slot."""
+    def holding(self, needle: str) -> list[str]:
+        """The cached adapters and slots that hold the bytes, given in hex. Of answers, vLLM leaves only lists alone."""
         wanted = bytes.fromhex(needle)
-        return any(wanted in tensor.contiguous().numpy().tobytes() for tensor in self._lora_tensors())
+        return [where for where, tensor in self._lora_tensors() if wanted in tensor.contiguous().numpy().tobytes()]
 
-    def _lora_tensors(self) -> Iterator[Any]:
+    def _lora_tensors(self) -> Iterator[tuple[str, Any]]:
         manager = self.model_runner.lora_manager._adapter_manager
-        for adapter in manager.list_adapters().values():
+        for adapter_id, adapter in manager.list_adapters().items():
             for layer in adapter.loras.values():
                 # Fused projections hold one matrix a part, or none for parts without an adapter.
                 parts = layer.lora_a if isinstance(layer.lora_a, list) else [layer.lora_a]
-                yield from (part for part in parts if part is not None)
+                yield from ((f"adapter {adapter_id}", part) for part in parts if part is not None)
         for module in manager.modules.values():
-            yield from module.lora_a_stacked
+            for stacked in module.lora_a_stacked:
+                yield from ((f"slot {slot}", tensor) for slot, tensor in enumerate(stacked))

@@ -102,7 +102,9 @@ def test_vllm_finds_it_by_its_entry_point() -> None:
 
 def test_it_loads_neither_torch_nor_anything_else_of_lethe() -> None:
     code = "import service.hotswap.vllm_plugin.register, sys; print(*sorted(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parents[2])
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parents[2]
+    )
     loaded = set(result.stdout.split())
     assert not {"torch", "transformers", "httpx", "pydantic", "sqlalchemy"} & loaded
     ours = {name for name in loaded if name.startswith("service.")}
