@@ -10,7 +10,7 @@ class Residency:
     model_runner: Any
 
     def holding(self, needle: str) -> list[str]:
-        """The cached adapters and slots that hold the bytes, given in hex. Of answers, vLLM leaves only lists alone."""
+        """The cached adapters and slots that hold the bytes, given in hex. vLLM turns other answers into strings."""
         wanted = bytes.fromhex(needle)
         return [where for where, tensor in self._lora_tensors() if wanted in tensor.contiguous().numpy().tobytes()]
 

@@ -26,7 +26,7 @@ from tests.vllm.bed import Bed, double_bed
 from tests.vllm.conftest import SERVERS
 
 # A real server may need seconds for an answer on a busy machine.
-LEASE_S = {"double": 2.0, "vllm": 20.0}
+LEASE_S = {"double": 3.0, "vllm": 20.0}
 
 
 @dataclass

@@ -51,10 +51,14 @@ class Fetcher:
         except (Damaged, Unfit) as error:
             raise NotServed(str(error)) from error
         lock = self.shelf.hold(record.version)
-        present = self.shelf.record(record.version.id)
-        if present is None or present.withdrawn or not self.shelf.has(record.version):
+        try:
+            # Only now can nobody remove the files any more.
+            self._check_not_withdrawn(record.version.id)
+            if not self.shelf.has(record.version):
+                raise NotServed("its copy is damaged or was removed")
+        except BaseException:
             lock.close()
-            raise NotServed("it was withdrawn")
+            raise
         return Placed(record.version, self.shelf.directory(record.version), lock)
 
     def _confirmed(self, base: str, name: Name) -> Record:
@@ -67,9 +71,10 @@ class Fetcher:
         version = self._ready(name.line, name.selector)
         self._check_base(base, name.line)
         self._make_available(version, Path(base))
-        self.shelf.confirm(Record(version, base, time.time()))
+        record = Record(version, base, time.time())
+        self.shelf.confirm(record)
         self._ready(name.line, version.id.partition("@")[2])
-        return Record(version, base, time.time())
+        return record
 
     def _ready(self, line: str, selector: str) -> Version:
         version = self.lethe.version(line, selector)

@@ -49,7 +49,8 @@ class Follower:
         self._followed.add(version_id)
 
     def remove_withdrawn(self) -> None:
-        """Delete the files of withdrawn versions that no server has registered."""
+        """Delete the files of withdrawn versions that no server has registered, and of downloads that died."""
+        self._shelf.delete_stale_drafts()
         for record in self._shelf.records():
             if record.withdrawn:
                 self._shelf.remove(record.version)

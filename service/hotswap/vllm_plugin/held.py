@@ -14,10 +14,9 @@ _OURS = 2
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object that was handed to the server, the name and version it stands for, and the lock on its files."""
+    """An object that was handed to the server, the name it was asked for by, and the lock on its files."""
 
     name: str
-    version_id: str
     request: Any
     lock: BinaryIO
 

@@ -181,9 +181,12 @@ def digest_of(files: Mapping[str, File]) -> str:
 def _files(listed: Any) -> Mapping[str, File]:
     """Raises Damaged."""
     try:
-        return {str(name): File(str(entry["sha256"]), int(entry["size"])) for name, entry in (listed or {}).items()}
+        files = {str(name): File(str(entry["sha256"]), int(entry["size"])) for name, entry in (listed or {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Damaged("no list of files") from error
+    if any(file.size < 0 for file in files.values()):
+        raise Damaged("a file of impossible size")
+    return files
 
 
 def _event(item: Any) -> Event:

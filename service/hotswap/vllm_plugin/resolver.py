@@ -62,7 +62,7 @@ class Resolver:
             return None
         self._follower.follow(placed.version.id)
         request = self._make_request(model, str(placed.directory))
-        self._held.add(Entry(model, placed.version.id, request, placed.lock))
+        self._held.add(Entry(model, request, placed.lock))
         return request
 
     async def _fetched(self, base: str, name: Name) -> Placed | None:

@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from .fitness import FILES
 from .lethe import File, Version
 
 WITHDRAWN = frozenset({"withdrawn", "quarantined"})
+# Longer than any download takes.
+_STALE_S = 3 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,12 @@ class Shelf:
             if known is None or not known.withdrawn:
                 self._write(record)
 
-    def withdraw(self, version_id: str) -> bool:
-        """Put up the tombstone of a version that was here; whether it is new."""
+    def withdraw(self, version_id: str) -> None:
+        """Put up the tombstone of a version that was here."""
         with self._alone():
             known = self.record(version_id)
-            if known is None or known.withdrawn:
-                return False
-            self._write(replace(known, version=replace(known.version, state="withdrawn")))
-            return True
+            if known is not None and not known.withdrawn:
+                self._write(replace(known, version=replace(known.version, state="withdrawn")))
 
     def directory(self, version: Version) -> Path:
         """Where a version's files are, or would be."""
@@ -135,6 +136,13 @@ class Shelf:
             directory.rename(draft)
         return True
 
+    def delete_stale_drafts(self) -> None:
+        """Delete what servers that died left half done."""
+        for path in self._drafts.glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    _delete(path)
+
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """A fresh path on the same file system. What is still there in the end is deleted."""
@@ -144,10 +152,7 @@ class Shelf:
         try:
             yield draft
         finally:
-            if draft.is_dir():
-                shutil.rmtree(draft, ignore_errors=True)
-            else:
-                draft.unlink(missing_ok=True)
+            _delete(draft)
 
     def _write(self, record: Record) -> None:
         """So that it survives a loss of power."""
@@ -184,6 +189,13 @@ class Shelf:
             file.close()
             raise
         return file
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

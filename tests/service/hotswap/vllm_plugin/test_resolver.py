@@ -76,18 +76,16 @@ class TestAVersion:
         assert copy.read_bytes() == (adapter / "adapter_model.safetensors").read_bytes()
 
     def test_that_is_published_later_is_found_once_the_feed_tells(self, world: World) -> None:
-        async def ask() -> Any:
+        async def ask() -> None:
             resolver = world.resolver()
             assert await resolver.resolve(str(world.base), "bot@v1") is None
             world.line.publish(world.adapter(1))
-            found: list[Any] = []
             deadline = time.monotonic() + 10
-            while not (found and found[-1]) and time.monotonic() < deadline:
-                found.append(await resolver.resolve(str(world.base), "bot@v1"))
+            while await resolver.resolve(str(world.base), "bot@v1") is None:
+                assert time.monotonic() < deadline
                 await asyncio.sleep(0.02)
-            return found[-1]
 
-        assert asyncio.run(ask()).lora_name == "bot@v1"
+        asyncio.run(ask())
 
 
 class TestIsNotServed:
