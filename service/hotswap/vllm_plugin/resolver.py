@@ -22,6 +22,8 @@ from .shelf import Shelf
 
 log = logging.getLogger("vllm.plugins.lethe")
 _FETCHES = 4
+# What may make a name exist that was refused a moment ago.
+_APPEARING = frozenset({"version.ready", "alias.moved"})
 
 
 class Resolver:
@@ -105,7 +107,8 @@ class Resolver:
     def _note(self, event: Event) -> None:
         if event.line is None:
             return
-        self._absent.forget_line(event.line)
+        if event.type in _APPEARING:
+            self._absent.forget_line(event.line)
         if event.type == "version.withdrawn" and event.version is not None:
             log.warning("Lethe: %s was withdrawn and is not resolved any more", event.version)
         if event.type == "alias.moved" and f"{event.line}@{event.alias}" in self._held.names():
