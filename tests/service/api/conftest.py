@@ -1,9 +1,22 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.api import Api
+from tests.support.house import people
+
+
+@pytest.fixture(scope="module")
+def ready(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A line called `bot`, for all of a module's tests that only read."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copyfile(migrated_sqlite, home / "lethe.db")
+    api = Api(home, f"sqlite:///{home}/lethe.db")
+    api.line("bot", people(10))
+    yield api
+    api.store.close()
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ import base64
 import gzip
 import hashlib
 import io
-import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -25,17 +22,6 @@ from tests.support.house import ACTOR, RECIPE, people
 V1 = "/v1/adapters/bot/versions/v1"
 WEIGHTS = f"{V1}/files/adapter_model.safetensors"
 ARCHIVE = f"{V1}/archive"
-
-
-@pytest.fixture(scope="module")
-def ready(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One line for all tests that only download."""
-    home = tmp_path_factory.mktemp("home")
-    shutil.copyfile(migrated_sqlite, home / "lethe.db")
-    api = Api(home, f"sqlite:///{home}/lethe.db")
-    api.line("bot", people(10))
-    yield api
-    api.store.close()
 
 
 @pytest.fixture

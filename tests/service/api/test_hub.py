@@ -1,9 +1,6 @@
 """The Hub facade over HTTP: what its clients read in headers, and who is told that nothing is there."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,17 +19,6 @@ EVERY_CALL = [
     f"{ONE}/main/{WEIGHTS}",
     f"{LINE}/v1/{CONFIG}",
 ]
-
-
-@pytest.fixture(scope="module")
-def ready(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One line for all tests that only read."""
-    home = tmp_path_factory.mktemp("home")
-    shutil.copyfile(migrated_sqlite, home / "lethe.db")
-    api = Api(home, f"sqlite:///{home}/lethe.db")
-    api.line("bot", people(10))
-    yield api
-    api.store.close()
 
 
 @pytest.fixture

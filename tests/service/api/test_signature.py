@@ -2,8 +2,6 @@
 
 import base64
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,6 @@ from tests.support.house import people
 
 V1 = "/v1/adapters/bot/versions/v1"
 PEM = "/.well-known/model-signing.pem"
-
-
-@pytest.fixture(scope="module")
-def ready(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One line for all tests that only download."""
-    home = tmp_path_factory.mktemp("home")
-    shutil.copyfile(migrated_sqlite, home / "lethe.db")
-    api = Api(home, f"sqlite:///{home}/lethe.db")
-    api.line("bot", people(10))
-    yield api
-    api.store.close()
 
 
 @pytest.fixture
