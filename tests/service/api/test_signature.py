@@ -50,8 +50,10 @@ class TestOpenSsfVerifier:
 
     def test_it_refuses_altered_weights(self, model: Path) -> None:
         weights = model / "adapter_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-        with pytest.raises(ValueError, match=r"Hash mismatch for 'adapter_model\.safetensors'"):
+        *rest, last = weights.read_bytes()
+        weights.write_bytes(bytes([*rest, last ^ 1]))
+        # Its message quotes digests as Python does, so its quotes depend on their bytes.
+        with pytest.raises(ValueError, match=r"Hash mismatch for .{0,3}adapter_model\.safetensors"):
             verify(model)
 
     def test_it_refuses_a_file_more_or_less(self, model: Path) -> None:
