@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from service.domain.canary import CanaryRules
+from service.domain.frozen import Frozen
 
 LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
@@ -38,11 +39,7 @@ def reaches(level: ClaimLevel, required: ClaimLevel) -> bool:
     return CLAIM_ORDER.index(level) >= CLAIM_ORDER.index(required)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class BaseModelRef(_Frozen):
+class BaseModelRef(Frozen):
     """The frozen weights a line sits on: a local directory or a Hub id, with its revision."""
 
     path: str = Field(min_length=1, max_length=1000, examples=["/models/llama-3-8b"])
@@ -53,7 +50,7 @@ class BaseModelRef(_Frozen):
 UPDATE_BUDGET = 0.04
 
 
-class Policy(_Frozen):
+class Policy(Frozen):
     """How a line answers requests. Times are in seconds."""
 
     default_strategy: Strategy = Strategy.auto
@@ -92,7 +89,7 @@ class Policy(_Frozen):
     )
 
 
-class LoraSpec(_Frozen):
+class LoraSpec(Frozen):
     """The shape of a LoRA adapter."""
 
     r: int = Field(default=16, ge=1, le=512)
@@ -103,7 +100,7 @@ class LoraSpec(_Frozen):
     )
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """A deterministic training run. `schedule` decays the learning rate from its peak over all steps."""
 
     epochs: int = Field(default=3, ge=1, le=1000)
@@ -125,7 +122,7 @@ class Recipe(_Frozen):
     )
 
 
-class TrainingFormat(_Frozen):
+class TrainingFormat(Frozen):
     """How an instance becomes tokens and a loss.
 
     Prompt and completion are tokenised apart and joined; the loss is on completion tokens (assistant

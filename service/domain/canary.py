@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from service.domain.frozen import Frozen
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Bound(_Frozen):
+class Bound(Frozen):
     """What a measured value must keep to."""
 
     metric: Metric = Field(description="Name under which pipelines send the value.", examples=["error_rate"])
@@ -36,7 +34,7 @@ class Bound(_Frozen):
         return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
 
 
-class CanaryRules(_Frozen):
+class CanaryRules(Frozen):
     """How a canary is tried."""
 
     weight: float = Field(default=0.1, gt=0, lt=1, description="Share of the traffic that the new version gets.")

@@ -9,17 +9,15 @@ of the data could name people, and because no adapter leaves them alone.
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from service.domain.frozen import Frozen
 
 # How far, on average, rounding alone moves a log-probability (nats), by the precision a server computes in.
 TOLERANCE = {"float32": 0.005, "float16": 0.02, "bfloat16": 0.08}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Expected(_Frozen):
+class Expected(Frozen):
     """One token's log-probability (nats) after a prompt. `previous` is None for a line's first version."""
 
     token_id: int = Field(ge=0)
@@ -28,14 +26,14 @@ class Expected(_Frozen):
     previous: float | None = None
 
 
-class ProbePrompt(_Frozen):
+class ProbePrompt(Frozen):
     """A prompt as token ids, and the tokens that the version finds likeliest after it, likeliest first."""
 
     token_ids: tuple[int, ...] = Field(min_length=1)
     expected: tuple[Expected, ...] = Field(min_length=1)
 
 
-class Probe(_Frozen):
+class Probe(Frozen):
     """What a server with this version must answer. `previous` names the version it replaces: `support-bot@v2`."""
 
     prompts: tuple[ProbePrompt, ...] = Field(min_length=1)

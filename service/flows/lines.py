@@ -1,5 +1,8 @@
 """Create and configure adapter lines."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from service.domain.adapters import BaseModelRef, Policy
 from service.domain.errors import Conflict
 from service.domain.ids import new_id
@@ -35,9 +38,20 @@ def create_line(
 
 
 def update_policy(unit: Unit, name: str, changes: dict[str, object], *, actor: str) -> Line:
-    """Change the given policy fields. Queued work keeps the strategy it was given."""
+    """Change the given policy fields, and of those that have fields the given ones. Queued work keeps its strategy."""
     line = unit.lines.lock(find_line(unit, name).id)
-    line.policy = Policy.model_validate({**line.policy, **changes}).model_dump(mode="json")
+    line.policy = Policy.model_validate(_merged(line.policy, changes)).model_dump(mode="json")
     unit.audit(actor, "adapter.policy_changed", adapter=name, fields=sorted(changes))
     unit.emit("adapter.policy_changed", adapter=name)
     return line
+
+
+def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """As a JSON merge patch (RFC 7396), but that null is a value."""
+    return {
+        **present,
+        **{
+            name: _merged(present.get(name) or {}, value) if isinstance(value, Mapping) else value
+            for name, value in changes.items()
+        },
+    }

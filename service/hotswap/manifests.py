@@ -19,7 +19,9 @@ from types import MappingProxyType
 
 import yaml
 
+from service.domain.errors import Conflict
 from service.flows.new_version import PRODUCTION
+from service.hotswap.names import VersionName
 
 Manifest = dict[str, object]
 # Weights are whole numbers from 1; their sum only sets how fine they are.
@@ -62,8 +64,8 @@ class Placement:
     group: RewriteGroup = RewriteGroup.llm_d
 
     @property
-    def version(self) -> str:
-        return f"{self.line}@v{self.number}"
+    def version(self) -> VersionName:
+        return VersionName(self.line, self.number)
 
 
 def inference_model_rewrite(placement: Placement) -> Manifest:
@@ -94,12 +96,12 @@ def inference_model_rewrite(placement: Placement) -> Manifest:
 
 def _targets(placement: Placement) -> list[Manifest]:
     if placement.canary is None:
-        return [{"modelRewrite": placement.version}]
+        return [{"modelRewrite": str(placement.version)}]
     number, share = placement.canary
     weight = max(1, round(share * WEIGHTS))
     return [
-        {"modelRewrite": placement.version, "weight": WEIGHTS - weight},
-        {"modelRewrite": f"{placement.line}@v{number}", "weight": weight},
+        {"modelRewrite": str(placement.version), "weight": WEIGHTS - weight},
+        {"modelRewrite": str(VersionName(placement.line, number)), "weight": weight},
     ]
 
 
@@ -117,7 +119,7 @@ def lora_adapter(placement: Placement) -> Manifest:
             "baseModel": placement.base_model or _last_part(placement.base_path),
             "adapterSource": {
                 "type": "local",
-                "adapterName": placement.version,
+                "adapterName": str(placement.version),
                 "adapterPath": f"{placement.directory.rstrip('/')}/{placement.version}",
             },
             "loraAdapterDeploymentConfig": {"algorithm": "default"},
@@ -126,16 +128,26 @@ def lora_adapter(placement: Placement) -> Manifest:
 
 
 def dynamo_model(placement: Placement) -> Manifest:
-    """Workers of the base model fetch the version from Lethe's Hub facade (`HF_ENDPOINT`). One object a version."""
+    """Workers of the base model fetch the version from Lethe's Hub facade (`HF_ENDPOINT`). One object a version.
+
+    Raises Conflict: the line's name is none that Hub clients take.
+    """
+    if placement.version.hub is None:
+        raise Conflict(
+            "The line has no repository under `/hub`, because Hub clients refuse its name.",
+            field="name",
+            fix="Use `lora-adapter`, or train into a line with another name.",
+            code="no-hub-name",
+        )
     return {
         "apiVersion": "nvidia.com/v1alpha1",
         "kind": "DynamoModel",
         "metadata": _metadata(placement, f"v{placement.number}"),
         "spec": {
-            "modelName": placement.version,
+            "modelName": str(placement.version),
             "baseModelName": placement.base_model or _hub_id(placement.base_path),
             "modelType": "lora",
-            "source": {"uri": f"hf://{placement.line}/v{placement.number}"},
+            "source": {"uri": f"hf://{placement.version.hub}"},
         },
     }
 
@@ -161,7 +173,7 @@ def _metadata(placement: Placement, suffix: str) -> Manifest:
         "name": _object_name(f"{placement.line}-{suffix}"),
         **namespace,
         "labels": {"app.kubernetes.io/managed-by": "lethe"},
-        "annotations": {"lethe.version": placement.version, "lethe.digest": placement.digest},
+        "annotations": {"lethe.version": str(placement.version), "lethe.digest": placement.digest},
     }
 
 

@@ -1,14 +1,13 @@
 """Adapter lines, their aliases, and what is asked of a whole line."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
 from service.api.paging import InPages
+from service.api.parameters import AliasName, LineName
 from service.api.problems import problems
 from service.api.schemas.adapters import (
     AdapterCreate,
@@ -24,7 +23,6 @@ from service.api.schemas.versions import Withdrawal, Withdrawn
 from service.api.views.adapters import adapter_read, alias_read, version_read
 from service.api.views.runs import run_read
 from service.api.visibility import view_of, visible_line
-from service.domain.adapters import AliasName
 from service.domain.errors import Forbidden
 from service.flows.alias import drop_alias
 from service.flows.alias import set_alias as move_alias
@@ -35,9 +33,6 @@ from service.flows.withdraw import withdraw
 from service.store.database import Unit
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
-
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
-AliasPath = Annotated[AliasName, Path(description="The alias.", examples=["production"])]
 
 
 @router.post("", status_code=201, response_model=AdapterRead, responses=problems(400, 409, 413, 415))
@@ -63,14 +58,14 @@ def list_adapters(context: InContext, actor: Caller, paging: InPages) -> Adapter
 
 
 @router.get("/{name}", responses=problems(404))
-def get_adapter(name: Name, context: InContext, actor: Caller) -> AdapterRead:
+def get_adapter(name: LineName, context: InContext, actor: Caller) -> AdapterRead:
     """Read a line."""
     with context.store.read() as unit:
         return adapter_read(unit, visible_line(unit, actor, name))
 
 
 @router.patch("/{name}", responses=problems(400, 404, 413, 415))
-def update_adapter(name: Name, body: AdapterUpdate, context: InContext, actor: Caller) -> AdapterRead:
+def update_adapter(name: LineName, body: AdapterUpdate, context: InContext, actor: Caller) -> AdapterRead:
     """Change a line's policy. Work that is queued already keeps the strategy it was given."""
     with context.store.write() as unit:
         visible_line(unit, actor, name)
@@ -79,7 +74,7 @@ def update_adapter(name: Name, body: AdapterUpdate, context: InContext, actor: C
 
 
 @router.get("/{name}/aliases", responses=problems(404))
-def list_aliases(name: Name, context: InContext, actor: Caller) -> AliasList:
+def list_aliases(name: LineName, context: InContext, actor: Caller) -> AliasList:
     """List a line's aliases."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
@@ -87,7 +82,7 @@ def list_aliases(name: Name, context: InContext, actor: Caller) -> AliasList:
 
 
 @router.get("/{name}/aliases/{alias}", responses=problems(404))
-def get_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> AliasRead:
+def get_alias(name: LineName, alias: AliasName, context: InContext, actor: Caller) -> AliasRead:
     """Read where an alias points."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
@@ -95,7 +90,7 @@ def get_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller) -
 
 
 @router.put("/{name}/aliases/{alias}", responses=problems(400, 404, 409, 410, 413, 415))
-def set_alias(name: Name, alias: AliasPath, body: AliasSet, context: InContext, actor: Caller) -> AliasRead:
+def set_alias(name: LineName, alias: AliasName, body: AliasSet, context: InContext, actor: Caller) -> AliasRead:
     """Point an alias at a version, if it still points at `expected`. Never to one that would undo an erasure."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)
@@ -104,7 +99,7 @@ def set_alias(name: Name, alias: AliasPath, body: AliasSet, context: InContext, 
 
 
 @router.delete("/{name}/aliases/{alias}", status_code=204, responses=problems(404))
-def delete_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> Response:
+def delete_alias(name: LineName, alias: AliasName, context: InContext, actor: Caller) -> Response:
     """Remove an alias."""
     with context.store.write() as unit:
         visible_line(unit, actor, name)
@@ -113,7 +108,7 @@ def delete_alias(name: Name, alias: AliasPath, context: InContext, actor: Caller
 
 
 @router.post("/{name}/rebuilds", status_code=202, response_model=RunRead, responses=problems(400, 404, 409))
-def create_rebuild(name: Name, context: InContext, actor: Caller, creation: JsonCreation) -> JSONResponse:
+def create_rebuild(name: LineName, context: InContext, actor: Caller, creation: JsonCreation) -> JSONResponse:
     """Retrain now without anything that was forgotten since the anchor: the line becomes exact."""
 
     def effect(unit: Unit) -> Answer:
@@ -126,7 +121,7 @@ def create_rebuild(name: Name, context: InContext, actor: Caller, creation: Json
 
 
 @router.post("/{name}/withdraw", responses=problems(400, 404, 409, 413, 415))
-def withdraw_versions(name: Name, body: Withdrawal, context: InContext, actor: Caller) -> Withdrawn:
+def withdraw_versions(name: LineName, body: Withdrawal, context: InContext, actor: Caller) -> Withdrawn:
     """Take versions out of service now, before their grace period ends."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)

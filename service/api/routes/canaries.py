@@ -1,28 +1,23 @@
 """Try a version on a part of an alias's traffic: begin, measure, promote, take back."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
 from service.api.auth import Caller
 from service.api.context import InContext
+from service.api.parameters import AliasName, LineName
 from service.api.problems import problems
 from service.api.schemas.adapters import AliasRead, CanarySet, Observations
 from service.api.views.adapters import alias_read
 from service.api.visibility import visible_line
-from service.domain.adapters import AliasName
 from service.flows.canary import abort, observe, promote, set_canary
 from service.flows.lookup import find_alias
 from service.flows.strategy import policy_of
 
 router = APIRouter(prefix="/v1/adapters/{name}/aliases/{alias}/canary", tags=["adapters"])
 
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
-AliasPath = Annotated[AliasName, Path(description="The alias.", examples=["production"])]
-
 
 @router.put("", responses=problems(400, 404, 409, 410, 413, 415))
-def begin_canary(name: Name, alias: AliasPath, body: CanarySet, context: InContext, actor: Caller) -> AliasRead:
+def begin_canary(name: LineName, alias: AliasName, body: CanarySet, context: InContext, actor: Caller) -> AliasRead:
     """Try a version beside the alias's own, in place of one that is on trial there. Never one behind an erasure."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)
@@ -32,7 +27,7 @@ def begin_canary(name: Name, alias: AliasPath, body: CanarySet, context: InConte
 
 
 @router.delete("", responses=problems(404))
-def end_canary(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> AliasRead:
+def end_canary(name: LineName, alias: AliasName, context: InContext, actor: Caller) -> AliasRead:
     """Take the canary back: all traffic goes to the alias's own version again."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)
@@ -40,7 +35,9 @@ def end_canary(name: Name, alias: AliasPath, context: InContext, actor: Caller) 
 
 
 @router.post("/observations", responses=problems(400, 404, 413, 415))
-def observe_canary(name: Name, alias: AliasPath, body: Observations, context: InContext, actor: Caller) -> AliasRead:
+def observe_canary(
+    name: LineName, alias: AliasName, body: Observations, context: InContext, actor: Caller
+) -> AliasRead:
     """Send what was measured of the canary. It is promoted or taken back at once if that decides it."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)
@@ -49,7 +46,7 @@ def observe_canary(name: Name, alias: AliasPath, body: Observations, context: In
 
 
 @router.post("/promote", responses=problems(400, 404))
-def promote_canary(name: Name, alias: AliasPath, context: InContext, actor: Caller) -> AliasRead:
+def promote_canary(name: LineName, alias: AliasName, context: InContext, actor: Caller) -> AliasRead:
     """Point the alias at its canary now, whatever was measured of it."""
     with context.store.write() as unit:
         line = visible_line(unit, actor, name)

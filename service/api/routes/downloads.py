@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.downloads import Conditions, Representation, respond
+from service.api.parameters import LineName, VersionName
 from service.api.problems import Responses, problems
 from service.api.version_files import JSON, OCTETS, representation_of
 from service.api.views.adapters import version_headers
@@ -40,8 +41,6 @@ def _bytes(*media_types: str) -> Responses:
     }
 
 
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
-VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])]
 FileName = Annotated[str, Path(max_length=255, description="A name in `files`.", examples=["adapter_config.json"])]
 
 
@@ -72,8 +71,8 @@ InConditions = Annotated[Conditions, Depends(_conditions)]
 
 @router.get("/archive", response_class=Response, responses=_bytes(*_MEDIA_TYPES.values()))
 def download_archive(
-    name: Name,
-    version: VersionPath,
+    name: LineName,
+    version: VersionName,
     context: InContext,
     actor: Caller,
     conditions: InConditions,
@@ -98,8 +97,8 @@ def download_archive(
 
 @router.get("/files/{file}", response_class=Response, responses={**_bytes(OCTETS, JSON), **_PRESIGNED})
 def download_file(
-    name: Name,
-    version: VersionPath,
+    name: LineName,
+    version: VersionName,
     file: FileName,
     context: InContext,
     actor: Caller,
@@ -121,7 +120,7 @@ def download_file(
 
 @router.get("/signature", response_class=Response, responses=_bytes(BUNDLE))
 def download_signature(
-    name: Name, version: VersionPath, context: InContext, actor: Caller, conditions: InConditions
+    name: LineName, version: VersionName, context: InContext, actor: Caller, conditions: InConditions
 ) -> Response:
     """Download the OpenSSF model signature of a version (`model.sig`), made with the key that signs versions now.
 

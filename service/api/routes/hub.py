@@ -17,6 +17,7 @@ from service.api.auth import Actor, Caller
 from service.api.context import InContext
 from service.api.downloads import respond
 from service.api.errors import HubNotFound
+from service.api.parameters import LineName
 from service.api.problems import Responses, problems
 from service.api.routes.downloads import InConditions
 from service.api.schemas.hub import HubFile, HubModel, HubRefs
@@ -42,7 +43,6 @@ _DOWNLOAD: Responses = {
     **problems(404, 412, 416),
 }
 
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
 RepositoryName = Annotated[
     str, Path(max_length=63, description="`v3` for one version, `adapter` for the line.", examples=["v3"])
 ]
@@ -53,14 +53,14 @@ FileName = Annotated[str, Path(max_length=255, description="A file's name.", exa
 
 
 @router.get("/api/models/{name}/{repository}", responses=problems(404))
-def get_hub_model(name: Name, repository: RepositoryName, context: InContext, actor: Caller) -> HubModel:
+def get_hub_model(name: LineName, repository: RepositoryName, context: InContext, actor: Caller) -> HubModel:
     """Read a repository at `main`, as the Hub's clients do."""
     return get_hub_revision(name, repository, MAIN, context, actor)
 
 
 @router.get("/api/models/{name}/{repository}/revision/{revision}", responses=problems(404))
 def get_hub_revision(
-    name: Name, repository: RepositoryName, revision: Revision, context: InContext, actor: Caller
+    name: LineName, repository: RepositoryName, revision: Revision, context: InContext, actor: Caller
 ) -> HubModel:
     """Read a repository at a revision, as the Hub's clients do."""
     with _in_hub_words(), context.store.read() as unit:
@@ -70,7 +70,7 @@ def get_hub_revision(
 
 @router.get("/api/models/{name}/{repository}/tree/{revision}", responses=problems(404))
 def list_hub_files(
-    name: Name, repository: RepositoryName, revision: Revision, context: InContext, actor: Caller
+    name: LineName, repository: RepositoryName, revision: Revision, context: InContext, actor: Caller
 ) -> list[HubFile]:
     """List a repository's files at a revision, as the Hub's clients do."""
     with _in_hub_words(), context.store.read() as unit:
@@ -78,7 +78,7 @@ def list_hub_files(
 
 
 @router.get("/api/models/{name}/{repository}/refs", responses=problems(404))
-def list_hub_refs(name: Name, repository: RepositoryName, context: InContext, actor: Caller) -> HubRefs:
+def list_hub_refs(name: LineName, repository: RepositoryName, context: InContext, actor: Caller) -> HubRefs:
     """List a repository's revisions that are in service, as the Hub's clients do."""
     with _in_hub_words(), context.store.read() as unit:
         return hub_refs(refs(unit, _repository(unit, actor, name, repository)))
@@ -86,7 +86,7 @@ def list_hub_refs(name: Name, repository: RepositoryName, context: InContext, ac
 
 @router.get("/{name}/{repository}/resolve/{revision}/{file:path}", response_class=Response, responses=_DOWNLOAD)
 def download_hub_file(
-    name: Name,
+    name: LineName,
     repository: RepositoryName,
     revision: Revision,
     file: FileName,

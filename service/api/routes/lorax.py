@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path
 
 from service.api.auth import Caller
 from service.api.context import InContext
+from service.api.parameters import LineName
 from service.api.problems import problems
 from service.api.schemas.lorax import LoraxAdapter
 from service.api.visibility import visible_line
@@ -26,7 +27,7 @@ _S3 = "s3://"
 
 @router.get("/{name}/version/{number}", responses=problems(404, 409, 410))
 def get_lorax_adapter(
-    name: Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])],
+    name: LineName,
     number: Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.", examples=[3])],
     context: InContext,
     actor: Caller,

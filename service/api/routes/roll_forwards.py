@@ -1,13 +1,12 @@
 """Be like an older version again, but for what was erased since."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
+from service.api.parameters import LineName
 from service.api.problems import problems
 from service.api.schemas.versions import RollForwardCreate, RollForwardPlan, VersionRead
 from service.api.views.adapters import roll_forward_plan, version_read
@@ -18,11 +17,9 @@ from service.store.database import Unit
 
 router = APIRouter(prefix="/v1/adapters/{name}", tags=["versions"])
 
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
-
 
 @router.post("/roll-forward-plans", responses=problems(400, 404, 409, 413, 415))
-def plan_roll_forward(name: Name, body: RollForwardCreate, context: InContext, actor: Caller) -> RollForwardPlan:
+def plan_roll_forward(name: LineName, body: RollForwardCreate, context: InContext, actor: Caller) -> RollForwardPlan:
     """Show what a roll-forward would train. Changes nothing."""
     with context.store.read() as unit:
         return roll_forward_plan(planned(unit, visible_line(unit, actor, name), body.version))
@@ -31,7 +28,9 @@ def plan_roll_forward(name: Name, body: RollForwardCreate, context: InContext, a
 @router.post(
     "/roll-forwards", status_code=202, response_model=VersionRead, responses=problems(400, 404, 409, 413, 415)
 )
-def create_roll_forward(name: Name, body: RollForwardCreate, actor: Caller, creation: JsonCreation) -> JSONResponse:
+def create_roll_forward(
+    name: LineName, body: RollForwardCreate, actor: Caller, creation: JsonCreation
+) -> JSONResponse:
     """Train an older version's recipe anew, without what was removed since and with what was corrected.
 
     The way back that undoes no erasure: the result is a new version, `preparing` until a worker has done it.

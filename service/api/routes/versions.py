@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, assert_never
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from service.api.auth import Actor, Caller
 from service.api.context import Context, InContext
 from service.api.idempotency import Answer, Creation, UploadCreation
 from service.api.paging import InPages
+from service.api.parameters import LineName, VersionName
 from service.api.problems import problems
 from service.api.schemas.versions import ImportSource, Source, TrainSource, VersionCreate, VersionPage, VersionRead
 from service.api.views.adapters import version_headers, version_read
@@ -29,8 +30,6 @@ from service.store.database import Unit
 
 router = APIRouter(prefix="/v1/adapters/{name}/versions", tags=["versions"])
 
-Name = Annotated[str, Path(max_length=63, description="The line's name.", examples=["support-bot"])]
-VersionPath = Annotated[str, Path(max_length=63, description="`v3`, or an alias.", examples=["production"])]
 
 _CREATE = TypeAdapter(VersionCreate)
 _SOURCE: TypeAdapter[TrainSource | ImportSource] = TypeAdapter(Source)
@@ -95,7 +94,7 @@ def _uploaded(source: bytes, files: ImportUpload) -> VersionUpload:
     openapi_extra=_BODY,
 )
 def create_version(
-    name: Name,
+    name: LineName,
     upload: Annotated[VersionUpload, Depends(_receive)],
     context: InContext,
     actor: Caller,
@@ -181,7 +180,7 @@ def _created(creation: Creation, actor: Actor, name: str, wanted: VersionSource)
 
 
 @router.get("", responses=problems(400, 404))
-def list_versions(name: Name, context: InContext, actor: Caller, paging: InPages) -> VersionPage:
+def list_versions(name: LineName, context: InContext, actor: Caller, paging: InPages) -> VersionPage:
     """List a line's versions, newest first."""
     filters = {"adapter": name}
     with context.store.read() as unit:
@@ -193,7 +192,7 @@ def list_versions(name: Name, context: InContext, actor: Caller, paging: InPages
 
 
 @router.get("/{version}", responses=problems(404))
-def get_version(name: Name, version: VersionPath, context: InContext, actor: Caller) -> VersionRead:
+def get_version(name: LineName, version: VersionName, context: InContext, actor: Caller) -> VersionRead:
     """Read a version. Withdrawn ones stay readable; their files do not."""
     with context.store.read() as unit:
         line = visible_line(unit, actor, name)
@@ -201,7 +200,7 @@ def get_version(name: Name, version: VersionPath, context: InContext, actor: Cal
 
 
 @router.get("/{version}/probe", responses=problems(404, 409, 410))
-def get_probe(name: Name, version: VersionPath, context: InContext, actor: Caller, response: Response) -> Probe:
+def get_probe(name: LineName, version: VersionName, context: InContext, actor: Caller, response: Response) -> Probe:
     """Read how to tell by its answers whether an inference server really uses a version.
 
     Send it the prompts as token ids, ask for the log-probabilities of the likeliest next tokens, and compare.

@@ -55,13 +55,14 @@ class VersionCreate(Input):
 
 
 class NamesElsewhere(Output):
-    """What other systems call a version; null where they do not allow its name."""
+    """What clients that have names of their own call a version."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
-    hub: str | None = Field(description="Repository under `/hub`.", examples=["support-bot/v3"])
-    kubernetes: str | None = Field(description="Object name.", examples=["support-bot-v3"])
-    mlflow: str = Field(description="Model URI.", examples=["models:/support-bot/3"])
+    hub: str | None = Field(
+        description="Repository under `/hub`; null where Hub clients refuse the line's name.",
+        examples=["support-bot/v3"],
+    )
     lorax: str = Field(description="`adapter_id` for the source `pbase`.", examples=["support-bot/3"])
 
 
@@ -69,7 +70,7 @@ class VersionRead(Output):
     """An immutable, content-addressed adapter."""
 
     id: str = Field(description="The adapter id clients use.", examples=["support-bot@v3"])
-    names: NamesElsewhere = Field(description="Its names in other systems.")
+    names: NamesElsewhere = Field(description="What other clients call it.")
     adapter: str = Field(description="The line.", examples=["support-bot"])
     version: str = Field(description="Number in the line.", examples=["v3"])
     state: VersionState = Field(description="Only `ready` versions can be downloaded.", examples=["ready"])

@@ -53,6 +53,13 @@ class TestCreate:
 
 
 class TestPolicy:
+    def test_of_the_canary_too_only_what_is_named_changes(self, api: Api) -> None:
+        canary = {"weight": 0.2, "hold_s": 60, "bounds": [{"metric": "error_rate", "at_most": 0.02}]}
+        api.client.post("/v1/adapters", json={**LINE, "policy": {"canary": canary}})
+        after = api.client.patch("/v1/adapters/bot", json={"policy": {"canary": {"weight": 0.5}}}).json()["policy"]
+        assert (after["canary"]["weight"], after["canary"]["hold_s"]) == (0.5, 60)
+        assert [bound["metric"] for bound in after["canary"]["bounds"]] == ["error_rate"]
+
     def test_what_is_named_changes_and_the_rest_stays(self, api: Api) -> None:
         before = api.client.post("/v1/adapters", json=LINE).json()["policy"]
         body = {"policy": {"promotion": "manual", "max_share": None}}

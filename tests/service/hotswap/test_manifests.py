@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from service.domain.errors import Conflict
 from service.hotswap.manifests import KINDS, Placement, RewriteGroup, as_yaml
 
 CRDS = Path(__file__).parent / "crds"
@@ -82,7 +83,7 @@ spec:
 PLACEMENTS = [
     PLACEMENT,
     replace(PLACEMENT, alias="canary", namespace="serving", pool="pool", base_model="llama", directory="/mnt/a/"),
-    replace(PLACEMENT, line="a_b.c-", alias="x_", base_path="Qwen/Qwen3-0.6B"),
+    replace(PLACEMENT, line="a_b.c", alias="x_", base_path="Qwen/Qwen3-0.6B"),
     replace(PLACEMENT, line="9" * 63, alias="z" * 63, group=RewriteGroup.gateway_api),
 ]
 
@@ -149,3 +150,9 @@ def test_a_canary_gets_its_share_of_the_requests() -> None:
         {"modelRewrite": "support-bot@v3", "weight": 900},
         {"modelRewrite": "support-bot@v4", "weight": 100},
     ]
+
+
+def test_what_hub_clients_cannot_name_has_no_manifest_that_needs_them() -> None:
+    with pytest.raises(Conflict) as refused:
+        KINDS["dynamo-model"](replace(PLACEMENT, line="bot--eu"))
+    assert refused.value.code == "no-hub-name"
