@@ -48,6 +48,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "list_certificates": Scope.requests_read,
     "approve_request": Scope.requests_approve,
     "reject_request": Scope.requests_approve,
+    "accept_request": Scope.requests_approve,
     "cancel_request": Scope.requests_manage,
     "hold_request": Scope.requests_manage,
     "release_request": Scope.requests_manage,

@@ -146,6 +146,11 @@ class LetheClient:
     def request(self, request_id: str) -> Request:
         return Request.model_validate(self.transport.get(f"/v1/unlearning-requests/{request_id}"))
 
+    def accept(self, request_id: str, reason: str) -> Request:
+        """Let an outcome stand that falls short."""
+        answer = self.transport.send("POST", f"/v1/unlearning-requests/{request_id}/accept", {"reason": reason})
+        return Request.model_validate(answer)
+
     def requests(self, limit: int) -> list[Request]:
         """The newest ones, at most `limit`."""
         items = islice(self._pages("/v1/unlearning-requests"), limit)

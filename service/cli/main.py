@@ -6,6 +6,7 @@ hold; 2 the call was wrong or refused.
 
 import typer
 
+from service.cli.commands.accept import accept
 from service.cli.commands.audit import audit
 from service.cli.commands.bench import bench
 from service.cli.commands.correct import correct
@@ -39,6 +40,7 @@ app.command("import")(import_adapter)
 app.command()(forget)
 app.command()(correct)
 app.command()(submit)
+app.command()(accept)
 app.command()(status)
 app.command()(report)
 app.command()(versions)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel
 
 
@@ -154,7 +155,10 @@ class AuditPin:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """All that a certificate says. `final` is false while a rebuild may still raise the claim level."""
+    """All that a certificate says. `final` is false while a rebuild may still raise the claim level.
+
+    `acceptance`: that a person let the outcome stand, which falls short; None if nobody had to.
+    """
 
     id: str
     issued_at: datetime
@@ -173,3 +177,4 @@ class CertificateFacts:
     audit: AuditPin
     remaining_copies: Sequence[RemainingCopy]
     destroyed_copies: Sequence[DestroyedCopy] = ()
+    acceptance: Acceptance | None = None

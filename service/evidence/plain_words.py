@@ -35,6 +35,12 @@ NOT_CLAIMED: Mapping[str, str] = {
     "M": "that the adapter is as if it had never learnt the data: nobody has compared it with one that had not",
     "I": "that the data were forgotten: the measurements could not tell",
 }
+NOT_FORGOTTEN = "that the data were forgotten: the measurements say that they were not"
+
+ACCEPTED: Mapping[str, str] = {
+    "failed": "although the update failed its verification",
+    "below_policy": "although less can be claimed of it than the adapter's policy asks for",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,18 @@ def read_certificate(said: Predicate) -> Reading:
         remains=tuple(_remains(said)),
         destroyed=tuple(_destroyed(said)),
     )
+
+
+def not_claimed(said: Predicate) -> str | None:
+    """What lies just beyond a certificate's claim; None where its level is unknown."""
+    level = str((said.get("claim") or {}).get("level"))
+    return NOT_FORGOTTEN if level == "I" and has_failed(said) else NOT_CLAIMED.get(level)
+
+
+def has_failed(said: Predicate) -> bool:
+    """Whether what a certificate speaks of measurably failed."""
+    failed = (said.get("measurements") or {}).get("passed") is False
+    return failed or (said.get("accepted") or {}).get("shortfall") == "failed"
 
 
 def read_receipt(said: Predicate) -> Reading:
@@ -89,6 +107,8 @@ def _claims(said: Predicate) -> Iterator[str]:
     yield f"Request {said.get('request')}{reference} was answered by version {version.get('name')}."
     name = ClaimLevel(level).name if level in set(ClaimLevel) else "unknown"
     yield f"Claim level {level}, {name}: {(said.get('claim') or {}).get('meaning', '')}"
+    if said.get("accepted"):
+        yield _accepted(said["accepted"])
     if said.get("status") == "final":
         yield "It is final: no later certificate is due for this request on this adapter."
     else:
@@ -96,6 +116,14 @@ def _claims(said: Predicate) -> Iterator[str]:
     yield _amounts(said.get("data") or {})
     yield from _deadline(said.get("clock") or {})
     yield from _measured(said.get("measurements") or {}, (said.get("method") or {}).get("strategy"))
+
+
+def _accepted(accepted: Predicate) -> str:
+    although = ACCEPTED.get(str(accepted.get("shortfall")), "although it falls short")
+    return (
+        f"A person, with key {accepted.get('by')}, accepted this outcome on {accepted.get('at')}, {although}. "
+        f"The reason given: {accepted.get('reason')}"
+    )
 
 
 def _amounts(data: Predicate) -> str:
@@ -143,9 +171,9 @@ def _measured(measured: Predicate, strategy: str | None) -> Iterator[str]:
 
 
 def _limits(said: Predicate) -> Iterator[str]:
-    level = (said.get("claim") or {}).get("level")
-    if level in NOT_CLAIMED:
-        yield NOT_CLAIMED[str(level)]
+    beyond = not_claimed(said)
+    if beyond is not None:
+        yield beyond
     yield "that any copy outside Lethe is gone"
     if said.get("tests_not_run"):
         yield f"anything about tests that were not run: {', '.join(sorted(said['tests_not_run'])).replace('_', ' ')}"

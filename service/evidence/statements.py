@@ -11,6 +11,7 @@ https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
 from service.evidence.audit import Head
 from service.evidence.facts import (
@@ -40,6 +41,10 @@ CLAIMS: Mapping[ClaimLevel, str] = {
     ClaimLevel.inconclusive: "The adapter was updated approximately. The listed measurements cannot tell whether "
     "the update sufficed.",
 }
+FAILED = (
+    "The adapter was updated approximately and failed the listed measurements: they show that the update did not "
+    "suffice."
+)
 
 
 def receipt(
@@ -98,7 +103,8 @@ def certificate(facts: CertificateFacts) -> Statement:
             "run": facts.run_id,
             "client_reference": facts.client_reference,
             "regulation": facts.regulation,
-            "claim": {"level": facts.claim_level.value, "meaning": CLAIMS[facts.claim_level]},
+            "claim": {"level": facts.claim_level.value, "meaning": _meaning(facts)},
+            "accepted": _accepted(facts.acceptance),
             "version": _version(facts.version),
             "data": _data(facts.ledger),
             "method": _method(facts.method),
@@ -139,6 +145,24 @@ def commitment(hashes: Sequence[str]) -> str:
 
 def _statement(predicate_type: str, subjects: list[dict[str, object]], predicate: dict[str, object]) -> Statement:
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": predicate}
+
+
+def _meaning(facts: CertificateFacts) -> str:
+    accepted = facts.acceptance is not None and facts.acceptance.shortfall is Shortfall.failed
+    if facts.claim_level is ClaimLevel.inconclusive and (accepted or facts.method.measurements.get("passed") is False):
+        return FAILED
+    return CLAIMS[facts.claim_level]
+
+
+def _accepted(acceptance: Acceptance | None) -> dict[str, object] | None:
+    if acceptance is None:
+        return None
+    return {
+        "by": acceptance.by,
+        "at": timestamp(acceptance.at),
+        "shortfall": acceptance.shortfall.value,
+        "reason": acceptance.reason,
+    }
 
 
 def _version(version: VersionFacts) -> dict[str, object]:

@@ -65,6 +65,7 @@ def _facts(
         method=facts.method_facts(line, run, version),
         clock=facts.clock_facts(unit, request, run),
         actors=facts.actor_facts(request, run),
+        acceptance=facts.acceptance_of(target),
         audit=facts.audit_pin(unit),
         remaining_copies=remaining_copies(unit, line, target),
         destroyed_copies=destroyed_copies(unit, line, target),

@@ -18,7 +18,7 @@ def approve(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     Raises:
         Forbidden: the approver is the creator.
     """
-    request = _in_state(unit, request_id, RequestState.awaiting_approval, verb="approve")
+    request = in_state(unit, request_id, RequestState.awaiting_approval, verb="approve")
     if request.created_by == actor:
         raise Forbidden("Who creates a request may not approve it.", fix="Let another key approve.", code="four-eyes")
     request.decided_by = actor
@@ -32,7 +32,7 @@ def approve(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
 
 def reject(unit: Unit, request_id: str, *, actor: str, reason: str) -> UnlearningRequest:
     """Deny a request that waits for approval."""
-    request = _in_state(unit, request_id, RequestState.awaiting_approval, verb="reject")
+    request = in_state(unit, request_id, RequestState.awaiting_approval, verb="reject")
     request.decided_by, request.reason = actor, reason
     unfinished = [
         t
@@ -111,8 +111,8 @@ def extend(unit: Unit, request_id: str, *, due_at: datetime, reason: str, actor:
 
 
 def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
-    """Try again what needs attention, as long as its data are there to try again with."""
-    request = _in_state(unit, request_id, RequestState.needs_attention, verb="retry")
+    """Try again what needs attention, as long as its data are there to try again with. Nobody has accepted it yet."""
+    request = in_state(unit, request_id, RequestState.needs_attention, verb="retry")
     stuck = [
         target
         for target in unit.targets.of_request(request_id)
@@ -122,7 +122,7 @@ def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
         raise _illegal(request, "retry")
     move_targets(unit, stuck, TargetState.queued)
     for target in stuck:
-        target.run_id = None
+        target.run_id = target.acceptance = None
         enqueue_target(unit, target)
     unit.audit(actor, "request.retried", request=request_id)
     return request
@@ -140,7 +140,8 @@ def _locked(unit: Unit, request_id: str) -> UnlearningRequest:
     return request
 
 
-def _in_state(unit: Unit, request_id: str, state: RequestState, *, verb: str) -> UnlearningRequest:
+def in_state(unit: Unit, request_id: str, state: RequestState, *, verb: str) -> UnlearningRequest:
+    """The request, locked. Raises IllegalTransition if it is in another state, which does not allow the verb."""
     request = _locked(unit, request_id)
     if request.state is not state:
         raise _illegal(request, verb)

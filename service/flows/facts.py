@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from service.domain.acceptance import Acceptance
+from service.domain.adapters import ClaimLevel
 from service.domain.ledger import digest
 from service.domain.runs import RunKind
 from service.domain.states import VersionState
@@ -94,6 +96,13 @@ def clock_facts(unit: Unit, request: UnlearningRequest, run: Run) -> ClockFacts:
 
 def actor_facts(request: UnlearningRequest, run: Run) -> ActorFacts:
     return ActorFacts(submitted_by=request.created_by, approved_by=request.decided_by, executed_by=run.worker)
+
+
+def acceptance_of(target: Target) -> Acceptance | None:
+    """That a person let its outcome stand. What became exact since needs nobody to."""
+    if target.acceptance is None or target.claim_level is ClaimLevel.exact:
+        return None
+    return Acceptance.model_validate(target.acceptance)
 
 
 def audit_pin(unit: Unit) -> AuditPin:

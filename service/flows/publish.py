@@ -14,6 +14,7 @@ from service.domain.errors import Fenced
 from service.domain.fidelity import judge
 from service.domain.runs import RunKind
 from service.domain.states import TargetState, VersionState
+from service.flows.accept import is_accepted, still_short
 from service.flows.append import append_members
 from service.flows.certify import certify
 from service.flows.claim import Claim
@@ -72,6 +73,7 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
 
     One that passed, but ended farther from a retrain than the policy allows, escalates to a rebuild. Where
     none is possible it is better than what is served now, so it is published, inconclusive, with the reason.
+    What a person accepted is published whatever was measured.
 
     Raises:
         Fenced: stale claim, or the anchor it was solved from is no longer the line's.
@@ -84,7 +86,8 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
     judged = _judged(line, staged)
     run.report = answer_measurements(judged.result)
     members = unit.targets.of_run(run.id)
-    if judged.result.passed is False and (staged.result.passed is False or can_rebuild(anchor)):
+    escalates = judged.result.passed is False and (staged.result.passed is False or can_rebuild(anchor))
+    if escalates and not is_accepted(members):
         escalate(unit, line, run, members, judged)
         finish(unit, line, run, staged.result.seconds)
         return
@@ -189,20 +192,21 @@ def _conclude(
     members: Sequence[Target],
     entries: Sequence[LedgerEntry],
 ) -> None:
-    """Give the members their claim level and certificate; finished if the policy is content with it."""
+    """Give the members their claim level and certificate; finished if the policy, or a person, is content with it."""
     level = version.claim_level
     assert level is not None, "answers carry a claim level"
-    done = reaches(level, policy_of(line).complete_at)
+    measured, reached = version.measurements or {}, reaches(level, policy_of(line).complete_at)
     rebuildable = can_rebuild(unit.versions.get(str(version.anchor_id)))
     for target in members:
         target.version_id, target.claim_level = version.id, level
+        target.acceptance = still_short(target, passed=measured.get("passed"), reached=reached)
         certify(unit, vault, line, run, version, target, final=False)
-    if done:
+    if reached or is_accepted(members):
         move_targets(unit, members, TargetState.succeeded)
     elif rebuildable:
         move_targets(unit, members, TargetState.awaiting_rebuild)
     else:
-        reasons = (version.measurements or {}).get("reasons", ())
+        reasons = measured.get("reasons", ())
         move_targets(unit, members, TargetState.needs_attention, failure=_out_of_reach(reasons))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from service.api.report.measured import Measured, measured
 from service.api.schemas.requests import MeasuredRun, ReportRead, RequestRead, TargetReport
 from service.api.views.requests import report_read, request_read
+from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel
 from service.domain.runs import RunKind
 from service.domain.states import TargetState
+from service.evidence.plain_words import has_failed, not_claimed
 from service.store.database import Unit
 from service.store.tables import Certificate, Target, UnlearningRequest
 
@@ -42,6 +44,9 @@ class Statement:
     claim_level: ClaimLevel
     version: str
     digest: str
+    meaning: str
+    not_claimed: str | None
+    has_failed: bool
     supersedes: str | None
     created_at: datetime
     removed: int
@@ -64,6 +69,7 @@ class LineAccount:
     instance_count: int
     shred_by: datetime
     failure: str | None
+    acceptance: Acceptance | None
     report: TargetReport
     runs: Sequence[Measured]
     statements: Sequence[Statement]
@@ -103,6 +109,7 @@ def _line(target: Target, report: TargetReport, statements: Sequence[Statement])
         instance_count=target.instance_count,
         shred_by=target.shred_by,
         failure=None if target.failure is None else str(target.failure["detail"]),
+        acceptance=report.acceptance,
         report=report,
         runs=[_run(run) for run in report.runs],
         statements=statements,
@@ -127,6 +134,9 @@ def _statement(row: Certificate) -> Statement:
         claim_level=row.claim_level,
         version=str(said["version"]["name"]),
         digest=str(said["version"]["digest"]),
+        meaning=str(said["claim"]["meaning"]),
+        not_claimed=not_claimed(said),
+        has_failed=has_failed(said),
         supersedes=row.supersedes,
         created_at=row.created_at,
         removed=int(data["removed"]["count"]),

@@ -12,7 +12,6 @@ from service.api.report.quantiles import quantile
 from service.api.report.timeline import clock_words, timeline
 from service.domain.measurements import Outcome
 from service.domain.runs import RunKind
-from service.evidence.statements import CLAIMS
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -55,7 +54,7 @@ def _environment() -> Environment:
         quantile=quantile,
         run_words=lambda kind: words.RUN_WORDS[RunKind(kind)],
     )
-    made.globals.update(words=words, claims=CLAIMS, outcomes=Outcome)
+    made.globals.update(words=words, outcomes=Outcome)
     return made
 
 

@@ -66,6 +66,8 @@ def _of_line(account: Account, line: LineAccount) -> Iterator[Step]:
             yield Step(account.started[run.run], f"{name} began")
         if run.finished_at is not None:
             yield Step(run.finished_at, f"{name} ended" + (f": {run.version}" if run.version else ""))
+    if line.acceptance is not None:
+        yield Step(line.acceptance.at, f"A person accepted the outcome of {line.adapter}")
     for statement in line.statements:
         kind = "Final" if statement.final else "Interim"
         level = f"{statement.claim_level.value}, {statement.claim_level.name}"

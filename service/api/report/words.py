@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from service.api.report.scale import signed
+from service.domain.acceptance import Shortfall
 from service.domain.adapters import ClaimLevel
 from service.domain.measurements import Distribution, Group, Measurement, Outcome, Wish
 from service.domain.runs import RunKind
 from service.domain.states import RequestState, TargetState
-from service.evidence.plain_words import COPIES, DESTROYED, NOT_CLAIMED
+from service.evidence.plain_words import ACCEPTED, COPIES, DESTROYED
 
 HEADLINES: Mapping[ClaimLevel, str] = {
     ClaimLevel.exact: "Retrained without the data",
@@ -17,6 +18,8 @@ HEADLINES: Mapping[ClaimLevel, str] = {
     ClaimLevel.measured: "Updated, and it passed its measurements",
     ClaimLevel.inconclusive: "Updated, but the measurements could not decide",
 }
+
+FAILED_HEADLINE = "Updated, but it failed its measurements"
 
 TARGET_WORDS: Mapping[TargetState, str] = {
     TargetState.awaiting_approval: "Waiting for approval",
@@ -76,8 +79,12 @@ _METRICS: Mapping[str, str] = {"min_k": "Min-K %", "exact_memorization": "Exact 
 _ACRONYMS = frozenset({"kl", "auc", "mia", "nll", "tpr", "fpr"})
 
 
-def not_claimed(level: ClaimLevel) -> str:
-    return f"It does not say {NOT_CLAIMED[level]}."
+def headline(level: ClaimLevel, *, has_failed: bool) -> str:
+    return FAILED_HEADLINE if has_failed and level is ClaimLevel.inconclusive else HEADLINES[level]
+
+
+def although(shortfall: Shortfall) -> str:
+    return ACCEPTED[shortfall]
 
 
 def remaining_copy(kind: str) -> str:

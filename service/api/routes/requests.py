@@ -14,6 +14,7 @@ from service.api.problems import problems
 from service.api.report import page
 from service.api.report.account import account
 from service.api.schemas.requests import (
+    Acknowledgement,
     CertificateList,
     Extension,
     Hold,
@@ -29,6 +30,7 @@ from service.api.views.requests import PATH, certificate_read, report_read, requ
 from service.api.visibility import view_of, visible_line, visible_request
 from service.domain.states import RequestState
 from service.flows import decide
+from service.flows.accept import accept
 from service.flows.submit import Submission, submit
 from service.store.database import Unit
 
@@ -149,6 +151,19 @@ def reject_request(request_id: RequestId, body: Rejection, context: InContext, a
     with context.store.write() as unit:
         visible_request(unit, actor, request_id)
         return request_read(unit, decide.reject(unit, request_id, actor=actor.id, reason=body.reason))
+
+
+@router.post("/{request_id}/accept", responses=problems(400, 404, 409, 413, 415))
+def accept_request(request_id: RequestId, body: Acknowledgement, context: InContext, actor: Caller) -> RequestRead:
+    """Let the outcome of a request that needs attention stand, although it falls short. Its creator may not.
+
+    What was published below the policy's claim level stands as it is. What measurably failed was not published: the
+    update is made again and published whatever it measures. The claim level stays what was measured; the certificates
+    name the key, the shortfall and the reason. Where nothing was measured there is nothing to accept.
+    """
+    with context.store.write() as unit:
+        visible_request(unit, actor, request_id)
+        return request_read(unit, accept(unit, context.vault, request_id, actor=actor.id, reason=body.reason))
 
 
 @router.post("/{request_id}/cancel", responses=problems(404, 409))

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from service.api.schemas.common import Failure, Input, JsonObject, Moment, Output, Page
+from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.operations import Operation
 from service.domain.states import Outcome, RequestState, TargetState
@@ -90,7 +91,9 @@ class RequestRead(Output):
     extended_at: datetime | None = Field(description="When the due date was moved.")
     created_at: datetime = Field(description="When it was filed here.")
     finished_at: datetime | None = Field(description="When it became final.")
-    reason: str | None = Field(description="Why it was rejected, held or extended.", examples=["identity not proven"])
+    reason: str | None = Field(
+        description="Why it was rejected, held, extended or accepted.", examples=["identity not proven"]
+    )
     targets: list[TargetRead] = Field(description="The affected lines.")
     failure: Failure | None = Field(description="What needs attention.")
     links: Links = Field(description="Where to go on.")
@@ -106,6 +109,15 @@ class RequestAccepted(RequestRead):
 
 class Rejection(Input):
     reason: str = Reason
+
+
+class Acknowledgement(Input):
+    reason: str = Field(
+        min_length=1,
+        max_length=500,
+        description="Why it may stand. The certificates quote it: name nobody.",
+        examples=["three greetings, nothing personal"],
+    )
 
 
 class Hold(Input):
@@ -173,6 +185,9 @@ class TargetReport(Output):
     state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
     version: str | None = Field(description="The version that answers it.", examples=["v3"])
     claim_level: ClaimLevel | None = Field(description="What may be said of it.", examples=["E"])
+    acceptance: Acceptance | None = Field(
+        description="That a person accepted an outcome which falls short; null if nobody did or had to."
+    )
     choices: list[StrategyChoice] = Field(description="How it came to its strategy: first choice, then escalations.")
     runs: list[MeasuredRun] = Field(description="The runs that answered it or tried to, newest first.")
 

@@ -17,6 +17,7 @@ from service.api.schemas.requests import (
 )
 from service.api.views.adapters import version_name
 from service.domain.states import TERMINAL_REQUEST_STATES
+from service.flows.facts import acceptance_of
 from service.flows.plan import Plan
 from service.store.database import Unit
 from service.store.tables import Certificate, Run, Target, UnlearningRequest
@@ -112,6 +113,7 @@ def report_read(unit: Unit, request: UnlearningRequest) -> ReportRead:
                 state=target.state,
                 version=version_name(unit, target.version_id),
                 claim_level=target.claim_level,
+                acceptance=acceptance_of(target),
                 choices=[StrategyChoice.model_validate(choice) for choice in target.choices or ()],
                 runs=_measured(unit, target, [c for c in certificates if c.target_id == target.id]),
             )

@@ -55,7 +55,7 @@ class Target(Base):
     batch that fails for good is split in halves until the culprit stands alone.
 
     `choices` tells how the target came to its strategy: the first choice, then every escalation. `overdue_at`: when
-    it was told that the data outlived `shred_by`.
+    it was told that the data outlived `shred_by`. `acceptance`: that a person let an outcome stand which falls short.
     """
 
     __tablename__ = "targets"
@@ -77,6 +77,7 @@ class Target(Base):
     instance_count: Mapped[int]
     shred_by: Mapped[datetime] = mapped_column(UtcDateTime)
     overdue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    acceptance: Mapped[Json | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     failure: Mapped[Json | None]
 

@@ -399,6 +399,34 @@ class TestDeciding:
         api.serve(line)
         assert api.client.get(path).json()["state"] == "succeeded"
 
+    def test_accepting_a_measured_failure(self, api: Api) -> None:
+        line = api.line("bot", people(10), recipe=None)
+        path = filed(api, removal("p1-0"))
+        api.serve(line, passed=False, reasons=("It went 30% of the way.",))
+        body = {"reason": "three greetings"}
+        other = api.client_with(Scope.requests_approve)
+        assert_problem(other.post(f"{path}/accept", json={}), 422, "invalid-input", field="/reason")
+        assert_problem(api.client.post(f"{path}/accept", json=body), 403, "four-eyes")
+        assert_problem(api.client_with(Scope.requests_manage).post(f"{path}/accept", json=body), 403, "missing-scope")
+        answer = other.post(f"{path}/accept", json=body).json()
+        assert (answer["state"], answer["reason"]) == ("queued", "three greetings")
+        assert_problem(other.post(f"{path}/accept", json=body), 409, "illegal-transition", state="queued")
+        api.serve(line, passed=False)
+        assert api.client.get(path).json()["state"] == "succeeded"
+        (told,) = api.client.get(f"{path}/report").json()["targets"]
+        assert (told["claim_level"], told["acceptance"]["shortfall"]) == ("I", "failed")
+        assert told["acceptance"]["reason"] == "three greetings"
+        (certificate,) = api.client.get(f"{path}/certificates").json()["items"]
+        assert statement(api, certificate["envelope"])["predicate"]["accepted"]["by"] == told["acceptance"]["by"]
+
+    def test_nothing_is_accepted_where_nothing_was_measured(self, api: Api, line: str) -> None:
+        path = filed(api, correction("p1-0", "x"))
+        claimed = api.claim_queued(line)
+        with api.store.write() as unit:
+            fail(unit, claimed, EngineFailure(FailureClass.permanent, "empty-completion", "Nothing."))
+        refused = api.client_with(Scope.requests_approve).post(f"{path}/accept", json={"reason": "why not"})
+        assert_problem(refused, 409, "nothing-to-accept", state="needs_attention")
+
     def test_every_decision_is_in_the_audit_chain(self, api: Api, waiting: str) -> None:
         api.client_with(Scope.requests_approve).post(f"{waiting}/approve")
         api.client.post(f"{waiting}/cancel")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.client import LetheClient
 from service.domain.runs import Lane
 from tests.service.cli.conftest import Command, Service
-from tests.support.house import RECIPE, House, people
+from tests.support.house import RECIPE, House, people, remove
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +71,26 @@ class TestForget:
         refused = lethe("forget", "support-bot")
         assert refused.code == 2
         assert "--subject" in refused.err
+
+
+class TestAccept:
+    def test_a_failure_stands_for_the_reason_given(
+        self, house: House, client: LetheClient, lethe: Lethe, worker: Worker
+    ) -> None:
+        line = house.line("support-bot", people(10), recipe=None)
+        request = house.submit(remove("p1-0"))
+        house.serve(line, passed=False)
+        with worker([line], passed=False):
+            done = lethe("accept", request, "--reason", "three greetings", "--json")
+        assert (done.code, done.json["state"]) == (0, "succeeded")
+        assert client.report(request).targets[0].claim_level == "I"
+
+    def test_without_a_reason_or_a_shortfall_it_is_refused(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(10))
+        request = house.submit(remove("p1-0"))
+        assert lethe("accept", request).code == 2
+        refused = lethe("accept", request, "--reason", "three greetings", "--json")
+        assert (refused.code, refused.json["code"]) == (2, "illegal-transition")
 
 
 class TestCorrect:

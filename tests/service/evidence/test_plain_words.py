@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
 from service.evidence.audit import Head
 from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy
@@ -53,6 +54,20 @@ def test_the_deadline_kept_missed_and_extended() -> None:
     assert "which was extended, and was answered on 2025-03-01T12:00:00.000Z: after the deadline" in text(
         read(replace(facts, clock=late))
     )
+
+
+def test_a_person_who_accepted_a_failure_is_named_with_the_reason() -> None:
+    acceptance = Acceptance(by="key_9", at=NOON, shortfall=Shortfall.failed, reason="Three greetings.")
+    facts = replace(certificate_facts(), claim_level=ClaimLevel.inconclusive, acceptance=acceptance)
+
+    reading = read(facts)
+
+    (told,) = [claim for claim in reading.claims if "accepted" in claim]
+    assert "key key_9, accepted this outcome on 2025-01-31T12:00:00.000Z, although the update failed" in told
+    assert told.endswith("The reason given: Three greetings.")
+    assert any("they show that the update did not suffice" in claim for claim in reading.claims)
+    assert any("the measurements say that they were not" in limit for limit in reading.limits)
+    assert "accepted" not in text(read(certificate_facts())).replace("was accepted", "")
 
 
 def test_what_was_measured_and_what_was_not() -> None:

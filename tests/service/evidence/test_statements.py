@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
 from service.evidence import dsse
 from service.evidence.audit import Head
 from service.evidence.facts import ActorFacts, CertificateFacts
 from service.evidence.keys import STATEMENT_TYPE, Signer, jwks, public_keys
 from service.evidence.merkle import merkle_root
-from service.evidence.statements import CLAIMS, audit_head, certificate, commitment, receipt, timestamp
+from service.evidence.statements import CLAIMS, FAILED, audit_head, certificate, commitment, receipt, timestamp
 from tests.support.evidence import HASHES, NOON, certificate_facts
 
 
@@ -93,6 +94,31 @@ def test_every_claim_level_is_explained_and_none_promises_too_much(facts: Certif
         "meaning": CLAIMS[level],
     }
     assert not any(word in text for word in ("guarantee", "compliant", "anonymised", "anonymous"))
+
+
+@pytest.mark.parametrize("shortfall", Shortfall)
+def test_an_accepted_outcome_is_told_with_who_and_why_and_raises_no_claim(
+    facts: CertificateFacts, shortfall: Shortfall
+) -> None:
+    acceptance = Acceptance(by="key_9", at=NOON, shortfall=shortfall, reason="Three greetings.")
+    said = predicate(certificate(replace(facts, claim_level=ClaimLevel.inconclusive, acceptance=acceptance)))
+
+    assert said["accepted"] == {
+        "by": "key_9",
+        "at": "2025-01-31T12:00:00.000Z",
+        "shortfall": shortfall.value,
+        "reason": "Three greetings.",
+    }
+    assert said["claim"]["level"] == "I"
+    assert (said["claim"]["meaning"] == FAILED) is (shortfall is Shortfall.failed)
+    assert predicate(certificate(facts))["accepted"] is None
+
+
+def test_what_measurably_failed_is_not_said_to_be_undecided(facts: CertificateFacts) -> None:
+    method = replace(facts.method, measurements={"passed": False})
+    said = predicate(certificate(replace(facts, claim_level=ClaimLevel.inconclusive, method=method)))
+
+    assert said["claim"]["meaning"] == FAILED
 
 
 def test_a_certificate_lists_the_copies_that_remain(facts: CertificateFacts) -> None:

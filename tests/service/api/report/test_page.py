@@ -259,6 +259,24 @@ class TestContent:
         assert "The update is 2.10 noise floors from out-of-fold predictions" in text
         assert "Approximate update, not published" in text
 
+    def test_an_accepted_failure_is_told_and_who_answers_for_it(self, api: Api) -> None:
+        line = api.line("support-bot", people(10), recipe=None)
+        path = file(api)
+        api.serve(line, passed=False)
+        officer = api.client_with(Scope.requests_approve)
+        assert officer.post(f"{path}/accept", json={"reason": "<b>three</b> greetings"}).status_code == 200
+        api.serve(line, passed=False)
+        page = page_of(api, path)
+        for part in (
+            "Updated, but it failed its measurements",
+            "they show that the update did not suffice",
+            "the measurements say that they were not",
+            "Accepted by a person",
+            "<b>three</b> greetings",
+            "A person accepted the outcome of support-bot",
+        ):
+            assert part in page.text
+
     def test_before_anything_happened(self, api: Api, line: str) -> None:
         text = page_of(api, file(api)).text
         for part in ("Waiting for a worker", "Nothing is claimed", "days left", "No run has measured anything yet"):
