@@ -12,6 +12,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "list_adapters": Scope.adapters_read,
     "get_adapter": Scope.adapters_read,
     "update_adapter": Scope.adapters_write,
+    "retire_adapter": Scope.adapters_write,
     "create_version": Scope.adapters_write,
     "list_versions": Scope.adapters_read,
     "get_version": Scope.adapters_read,

@@ -64,6 +64,10 @@ class LetheClient:
     def change_policy(self, name: str, changes: Mapping[str, Any]) -> Line:
         return Line.model_validate(self.transport.send("PATCH", f"/v1/adapters/{name}", {"policy": dict(changes)}))
 
+    def retire(self, name: str, reason: str) -> Line:
+        """Take a line out of service for good."""
+        return Line.model_validate(self.transport.send("POST", f"/v1/adapters/{name}/retire", {"reason": reason}))
+
     def lines(self) -> Iterator[Line]:
         return (Line.model_validate(item) for item in self._pages("/v1/adapters"))
 

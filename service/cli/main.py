@@ -16,6 +16,7 @@ from service.cli.commands.forget import forget
 from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
+from service.cli.commands.retire import retire
 from service.cli.commands.signing_keys import signing_keys
 from service.cli.commands.status import status
 from service.cli.commands.train import import_adapter, train
@@ -47,6 +48,7 @@ app.command()(versions)
 app.command()(policy)
 app.command()(rebuild)
 app.command()(alias)
+app.command()(retire)
 app.command()(fetch)
 app.command()(manifest)
 app.command()(verify)

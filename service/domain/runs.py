@@ -5,12 +5,15 @@ from enum import StrEnum
 
 
 class RunKind(StrEnum):
+    """`retire` takes no worker: it is over in the transaction that takes its line out of service."""
+
     train = "train"
     import_ = "import"
     influence = "influence"
     rebuild = "rebuild"
     collapse = "collapse"
     out_of_fold = "out_of_fold"
+    retire = "retire"
 
 
 class Lane(StrEnum):

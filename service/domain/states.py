@@ -64,7 +64,7 @@ T = TargetState
 TARGET_TRANSITIONS: Mapping[TargetState, frozenset[TargetState]] = {
     T.awaiting_approval: frozenset({T.queued, T.rejected, T.canceled}),
     T.queued: frozenset({T.running, T.canceled, T.rejected, T.needs_attention}),
-    T.running: frozenset({T.queued, T.awaiting_rebuild, T.succeeded, T.needs_attention, T.failed}),
+    T.running: frozenset({T.queued, T.awaiting_rebuild, T.succeeded, T.needs_attention, T.failed, T.canceled}),
     T.awaiting_rebuild: frozenset({T.succeeded, T.needs_attention}),
     T.needs_attention: frozenset({T.queued, T.succeeded, T.failed, T.canceled}),
     T.succeeded: frozenset(),

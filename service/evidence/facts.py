@@ -71,10 +71,13 @@ class BaseModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """The published version. `parent` and `anchor` are version names such as `support-bot@v1`."""
+    """The published version; of a retired line the last one, which may lack files and digest.
+
+    `parent` and `anchor` are version names such as `support-bot@v1`.
+    """
 
     name: str
-    digest: str
+    digest: str | None
     files: Mapping[str, str]
     parent: str | None
     anchor: str
@@ -154,10 +157,20 @@ class AuditPin:
 
 
 @dataclass(frozen=True, slots=True)
+class Retirement:
+    """That the line was taken out of service for good: by which key (or `lethe` itself), when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     """All that a certificate says. `final` is false while a rebuild may still raise the claim level.
 
-    `acceptance`: that a person let the outcome stand, which falls short; None if nobody had to.
+    `acceptance`: that a person let the outcome stand, which falls short; None if nobody had to. `retirement`: that the
+    answer is the end of the line; None if the version answers.
     """
 
     id: str
@@ -178,3 +191,4 @@ class CertificateFacts:
     remaining_copies: Sequence[RemainingCopy]
     destroyed_copies: Sequence[DestroyedCopy] = ()
     acceptance: Acceptance | None = None
+    retirement: Retirement | None = None

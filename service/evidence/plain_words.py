@@ -104,9 +104,14 @@ _SIGNATURE = "that it is true: a signature shows who says so, and that nobody ha
 def _claims(said: Predicate) -> Iterator[str]:
     version, level = said.get("version") or {}, (said.get("claim") or {}).get("level", "?")
     reference = f" (your reference {said['client_reference']})" if said.get("client_reference") else ""
-    yield f"Request {said.get('request')}{reference} was answered by version {version.get('name')}."
+    answer = f"version {version.get('name')}"
+    if said.get("retired"):
+        answer = f"retiring the adapter line, of which {version.get('name')} was the last version"
+    yield f"Request {said.get('request')}{reference} was answered by {answer}."
     name = ClaimLevel(level).name if level in set(ClaimLevel) else "unknown"
     yield f"Claim level {level}, {name}: {(said.get('claim') or {}).get('meaning', '')}"
+    if said.get("retired"):
+        yield _retired(said["retired"])
     if said.get("accepted"):
         yield _accepted(said["accepted"])
     if said.get("status") == "final":
@@ -124,6 +129,11 @@ def _accepted(accepted: Predicate) -> str:
         f"A person, with key {accepted.get('by')}, accepted this outcome on {accepted.get('at')}, {although}. "
         f"The reason given: {accepted.get('reason')}"
     )
+
+
+def _retired(retired: Predicate) -> str:
+    by = "Lethe" if retired.get("by") == "lethe" else f"Key {retired.get('by')}"
+    return f"{by} retired the line on {retired.get('at')}. The reason given: {retired.get('reason')}"
 
 
 def _amounts(data: Predicate) -> str:

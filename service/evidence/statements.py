@@ -19,6 +19,7 @@ from service.evidence.facts import (
     ClockFacts,
     LedgerFacts,
     MethodFacts,
+    Retirement,
     SupersededVersion,
     VersionFacts,
 )
@@ -41,6 +42,10 @@ CLAIMS: Mapping[ClaimLevel, str] = {
     ClaimLevel.inconclusive: "The adapter was updated approximately. The listed measurements cannot tell whether "
     "the update sufficed.",
 }
+RETIRED = (
+    "The adapter line was retired: all its versions were withdrawn, and the keys to what was derived from its "
+    "training data were destroyed. Nothing that learnt the data is served any more."
+)
 FAILED = (
     "The adapter was updated approximately and failed the listed measurements: they show that the update did not "
     "suffice."
@@ -83,17 +88,11 @@ def certificate(facts: CertificateFacts) -> Statement:
     """The statement of what was done about a request on one line.
 
     Raises:
-        ValueError: the version has no files, or a moment has no time zone.
+        ValueError: the version has no files, and its line is not retired; or a moment has no time zone.
     """
-    if not facts.version.files:
-        raise ValueError("a certificate needs the files it speaks of")
-    name = facts.version.name
     return _statement(
         CERTIFICATE,
-        [
-            {"name": f"{name}/{file}", "digest": {"sha256": sha256}}
-            for file, sha256 in sorted(facts.version.files.items())
-        ],
+        _subjects(facts),
         {
             "certificate": facts.id,
             "issued_at": timestamp(facts.issued_at),
@@ -105,6 +104,7 @@ def certificate(facts: CertificateFacts) -> Statement:
             "regulation": facts.regulation,
             "claim": {"level": facts.claim_level.value, "meaning": _meaning(facts)},
             "accepted": _accepted(facts.acceptance),
+            "retired": _retired(facts.retirement),
             "version": _version(facts.version),
             "data": _data(facts.ledger),
             "method": _method(facts.method),
@@ -147,7 +147,22 @@ def _statement(predicate_type: str, subjects: list[dict[str, object]], predicate
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": predicate}
 
 
+def _subjects(facts: CertificateFacts) -> list[dict[str, object]]:
+    """The version's files. A retired line may never have had any: then what was asked for, by its keyed hash."""
+    if not facts.version.files and facts.retirement is None:
+        raise ValueError("a certificate needs the files it speaks of")
+    if not facts.version.files:
+        return [{"name": facts.request_id, "digest": {"hmacSha256": facts.ledger.digest}}]
+    name = facts.version.name
+    return [
+        {"name": f"{name}/{file}", "digest": {"sha256": sha256}}
+        for file, sha256 in sorted(facts.version.files.items())
+    ]
+
+
 def _meaning(facts: CertificateFacts) -> str:
+    if facts.retirement is not None:
+        return RETIRED
     accepted = facts.acceptance is not None and facts.acceptance.shortfall is Shortfall.failed
     if facts.claim_level is ClaimLevel.inconclusive and (accepted or facts.method.measurements.get("passed") is False):
         return FAILED
@@ -163,6 +178,12 @@ def _accepted(acceptance: Acceptance | None) -> dict[str, object] | None:
         "shortfall": acceptance.shortfall.value,
         "reason": acceptance.reason,
     }
+
+
+def _retired(retirement: Retirement | None) -> dict[str, object] | None:
+    if retirement is None:
+        return None
+    return {"by": retirement.by, "at": timestamp(retirement.at), "reason": retirement.reason}
 
 
 def _version(version: VersionFacts) -> dict[str, object]:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.domain.adapters import Recipe, TrainingFormat
-from service.domain.errors import Busy, Conflict, InvalidInput, Suppressed
+from service.domain.errors import Busy, InvalidInput, Suppressed
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind
 from service.domain.states import VersionState
+from service.flows.lines import check_in_service
 from service.flows.lookup import find_dataset, find_line
 from service.flows.new_version import take_number
 from service.store.database import Unit
@@ -77,8 +78,7 @@ def _check_holdout(unit: Unit, dataset_id: str, holdout_id: str) -> None:
 
 def check_trainable(unit: Unit, line: Line) -> None:
     """Raises Conflict if the line is retired, Busy if it makes an anchor already or has open requests."""
-    if line.retired_at is not None:
-        raise Conflict("The line is retired.", fix="Create another line.", code="line-retired")
+    check_in_service(line)
     busy = unit.runs.queued(line.id, Lane.compact) or unit.runs.running(line.id, Lane.compact)
     if busy is not None or unit.targets.open_of_line(line.id):
         raise Busy(

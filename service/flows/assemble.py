@@ -17,7 +17,7 @@ from service.domain.engine import (
     TrainJob,
 )
 from service.domain.instances import Content
-from service.domain.ledger import Edit, canonical
+from service.domain.ledger import Edit
 from service.domain.runs import RunKind
 from service.flows import texts
 from service.flows.claim import Claim
@@ -97,19 +97,13 @@ def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
     gone = {instance_id for instance_id, text_id in pairs if text_id is None}
     asked = [(edit.instance_id, edit.text_id) for edit in unit.targets.edits(members)]
     gone |= {instance_id for instance_id, text_id in asked if text_id is None}
-    return to_edits(unit, vault, [(i, None if i in gone else t) for i, t in [*pairs, *asked]])
+    return texts.edits(unit, vault, [(i, None if i in gone else t) for i, t in [*pairs, *asked]])
 
 
 def tail_edits(unit: Unit, vault: Vault, line: Line, after_seq: int) -> tuple[Edit, ...]:
     """The canonical ledger published after a rebuild froze its part."""
     tail = _tail(unit.ledger.of_line(line.id), after_seq)
-    return to_edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
-
-
-def to_edits(unit: Unit, vault: Vault, pairs: Sequence[tuple[str, str | None]]) -> tuple[Edit, ...]:
-    """Unseal (instance id, text id) pairs into canonical edits."""
-    known = texts.contents(unit, vault, {text_id for _, text_id in pairs if text_id is not None})
-    return canonical(Edit(instance_id, None if text_id is None else known[text_id]) for instance_id, text_id in pairs)
+    return texts.edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
 
 
 def load_anchor(unit: Unit, vault: Vault, line: Line, anchor: Version, materialise: Materialise) -> Anchor:
@@ -222,7 +216,7 @@ def _holdout(
 def _unbaked(unit: Unit, vault: Vault, line: Line, version: Version) -> tuple[Edit, ...]:
     """What was published since the line's anchor of the dataset that `version` is trained on."""
     tail = [e for e in unit.ledger.of_line(line.id) if e.baked_id is None and e.dataset_id == version.dataset_id]
-    return to_edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
+    return texts.edits(unit, vault, [(entry.instance_id, entry.text_id) for entry in tail])
 
 
 def _tail(entries: Sequence[LedgerEntry], after_seq: int) -> list[LedgerEntry]:

@@ -40,6 +40,12 @@ def certify(
     return row
 
 
+def is_final(unit: Unit, target: Target) -> bool:
+    """Whether the last word on a target was signed."""
+    newest = unit.requests.newest_certificate(target.id)
+    return newest is not None and newest.final
+
+
 def _facts(
     unit: Unit,
     vault: Vault,
@@ -66,6 +72,7 @@ def _facts(
         clock=facts.clock_facts(unit, request, run),
         actors=facts.actor_facts(request, run),
         acceptance=facts.acceptance_of(target),
+        retirement=facts.retirement_of(line, run),
         audit=facts.audit_pin(unit),
         remaining_copies=remaining_copies(unit, line, target),
         destroyed_copies=destroyed_copies(unit, line, target),

@@ -8,7 +8,7 @@ from service.domain.runs import RunKind, lane_of
 from service.domain.states import RunState, TargetState
 from service.flows.idle import is_wanted, others_wait
 from service.flows.progress import move_targets
-from service.flows.retire import retire_emptied
+from service.flows.retire import answer_retired, retire_emptied
 from service.flows.training_data import edited, present, source_version
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -35,6 +35,9 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
     if run is None or run.state is not RunState.queued:
         return None
     line = unit.lines.lock(run.line_id)
+    if line.retired_at is not None:
+        answer_retired(unit, vault, line, run)
+        return None
     if unit.runs.running(line.id, run.lane) is not None or not _is_ready(unit, line, run):
         return None
     resumed = run.checkpoint is not None
@@ -44,7 +47,7 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
         return None
     last = source_version(unit, line)
     if last is not None and _leaves_nothing(unit, line, last, members):
-        retire_emptied(unit, vault, line, run, members, last)
+        retire_emptied(unit, vault, line, run)
         return None
     run.state, run.worker, run.started_at = RunState.running, worker, unit.now
     run.attempt, run.fence = run.attempt + 1, run.fence + 1
@@ -61,7 +64,12 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
 
 
 def _is_ready(unit: Unit, line: Line, run: Run) -> bool:
-    """Updates and rebuilds need an anchor, training makes the first one, and folds let all others go first."""
+    """Updates and rebuilds need an anchor, training makes the first one, and folds let all others go first.
+
+    On a retired line nothing is left to wait for.
+    """
+    if line.retired_at is not None:
+        return True
     if run.kind is RunKind.out_of_fold:
         return is_wanted(unit, line, run) and not others_wait(unit, run.pool)
     return run.kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None

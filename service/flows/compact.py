@@ -2,6 +2,7 @@
 
 from service.domain.errors import Busy, Conflict
 from service.domain.runs import Lane, RunKind
+from service.flows.lines import check_in_service
 from service.flows.lookup import find_line
 from service.flows.strategy import can_rebuild
 from service.store.database import Unit
@@ -12,10 +13,11 @@ def rebuild_now(unit: Unit, adapter: str, *, actor: str) -> Run:
     """Queue a rebuild of the line.
 
     Raises:
-        Conflict: the line has no anchor, or no recipe to rebuild by.
+        Conflict: the line is retired, has no anchor, or no recipe to rebuild by.
         Busy: a training run is queued or running already.
     """
     line = unit.lines.lock(find_line(unit, adapter).id)
+    check_in_service(line)
     anchor = unit.versions.find(line.anchor_id)
     if anchor is None or not can_rebuild(anchor):
         raise Conflict(

@@ -36,7 +36,7 @@ def suppress(unit: Unit, vault: Vault, line: Line, members: Sequence[Target], en
 
 
 def _content_hashes(unit: Unit, vault: Vault, line: Line, ended: Sequence[LedgerEntry]) -> set[str]:
-    """Hashes of the original texts and of every correction that came before these entries."""
+    """Hashes of the original texts and of every correction before these entries that can still be read."""
     found: set[str] = set()
     for dataset_id in {entry.dataset_id for entry in ended}:
         ids = {entry.instance_id for entry in ended if entry.dataset_id == dataset_id}
@@ -47,7 +47,8 @@ def _content_hashes(unit: Unit, vault: Vault, line: Line, ended: Sequence[Ledger
         for entry in unit.ledger.of_line(line.id)
         if entry.text_id is not None and entry.seq < seqs.get(entry.instance_id, 0)
     ]
-    return found | {vault.hashes.content(content) for content in texts.contents(unit, vault, earlier).values()}
+    left = [row.id for row in unit.texts.many(earlier).values() if row.wrapped_key is not None]
+    return found | {vault.hashes.content(content) for content in texts.contents(unit, vault, left).values()}
 
 
 def erased_by(unit: Unit, vault: Vault, line: Line, targets: Sequence[Target]) -> int:

@@ -18,10 +18,11 @@ from service.evidence.facts import (
     Fate,
     LedgerFacts,
     MethodFacts,
+    Retirement,
     SupersededVersion,
     VersionFacts,
 )
-from service.flows.assemble import to_edits
+from service.flows import texts
 from service.flows.strategy import policy_of
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -38,10 +39,10 @@ _BITWISE = (RunKind.train, RunKind.rebuild)
 
 
 def version_facts(unit: Unit, line: Line, version: Version, target: Target) -> VersionFacts:
-    parent, anchor = unit.versions.find(version.parent_id), unit.versions.get(str(version.anchor_id))
+    parent, anchor = unit.versions.find(version.parent_id), unit.versions.find(version.anchor_id) or version
     return VersionFacts(
         name=f"{line.name}@v{version.number}",
-        digest=str(version.digest),
+        digest=version.digest,
         files={name: str(entry["sha256"]) for name, entry in (version.files or {}).items()},
         parent=None if parent is None else f"{line.name}@v{parent.number}",
         anchor=f"{line.name}@v{anchor.number}",
@@ -56,7 +57,7 @@ def ledger_facts(unit: Unit, vault: Vault, version: Version, target: Target) -> 
     # A correction whose text is gone came before a removal of the same instance: only that counts.
     news = unit.texts.many(edit.text_id for edit in edits if edit.text_id is not None)
     left = {text_id for text_id, row in news.items() if row.wrapped_key is not None}
-    own = to_edits(unit, vault, [(e.instance_id, e.text_id if e.text_id in left else None) for e in edits])
+    own = texts.edits(unit, vault, [(e.instance_id, e.text_id if e.text_id in left else None) for e in edits])
     dataset = unit.datasets.get(version.dataset_id)
     assert dataset is not None, "versions refer to existing datasets"
     return LedgerFacts(
@@ -70,6 +71,8 @@ def ledger_facts(unit: Unit, vault: Vault, version: Version, target: Target) -> 
 
 
 def method_facts(line: Line, run: Run, version: Version) -> MethodFacts:
+    if run.kind is RunKind.retire:
+        return _retiring()
     measurements = version.measurements or {}
     return MethodFacts(
         strategy=str(run.kind),
@@ -81,6 +84,26 @@ def method_facts(line: Line, run: Run, version: Version) -> MethodFacts:
         measurements=_measured(measurements),
         not_run=_not_run(measurements),
     )
+
+
+def _retiring() -> MethodFacts:
+    return MethodFacts(
+        strategy=RunKind.retire,
+        engine_version=ENGINE_VERSION,
+        libraries=library_versions(),
+        deterministic=False,
+        parameters={},
+        seconds={},
+        measurements={},
+        not_run=dict.fromkeys(TESTS, "Nothing of the line is left to be tested."),
+    )
+
+
+def retirement_of(line: Line, run: Run) -> Retirement | None:
+    """That the run took the line out of service, for good."""
+    if run.kind is not RunKind.retire or line.retired_at is None:
+        return None
+    return Retirement(str(line.retired_by), line.retired_at, str(line.retired_reason))
 
 
 def clock_facts(unit: Unit, request: UnlearningRequest, run: Run) -> ClockFacts:
@@ -115,12 +138,15 @@ def _model_id(path: str) -> str:
 
 
 def _superseded(unit: Unit, line: Line, version: Version, target: Target) -> list[SupersededVersion]:
-    """Versions that do not cover the target, but for those that were gone before the request came."""
+    """Versions that do not cover the target, but for those that were gone before the request came.
+
+    The version that is certified covers it, unless it is only the last one of a retired line.
+    """
     needed = unit.ledger.highest_seq(target.id) or version.ledger_seq
     found = []
     for older in unit.versions.of_line(line.id, *_FATES):
         was_gone = older.withdrawn_at is not None and older.withdrawn_at < target.created_at
-        if older.id != version.id and older.ledger_seq < needed and not was_gone:
+        if (older.id != version.id or line.retired_at is not None) and older.ledger_seq < needed and not was_gone:
             found.append(_fate(line, older, target))
     return found
 

@@ -1,4 +1,4 @@
-"""Create and configure adapter lines."""
+"""Create and configure adapter lines, and tell which are out of service for good."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +44,18 @@ def update_policy(unit: Unit, name: str, changes: dict[str, object], *, actor: s
     unit.audit(actor, "adapter.policy_changed", adapter=name, fields=sorted(changes))
     unit.emit("adapter.policy_changed", adapter=name)
     return line
+
+
+def check_in_service(line: Line, *, field: str | None = None) -> None:
+    """Raises Conflict if the line is retired."""
+    if line.retired_at is not None:
+        raise Conflict(
+            "The adapter line is retired: nothing of it is left.",
+            field=field,
+            fix="Leave it out, or create another line under another name.",
+            code="line-retired",
+            extra={"adapter": line.name, "retired_at": line.retired_at.isoformat()},
+        )
 
 
 def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFou
 from service.domain.instances import Content
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove
 from service.flows import texts
+from service.flows.lines import check_in_service
 from service.flows.training_data import Edited, dataset_of, edited, source_version
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -62,7 +63,7 @@ def match(
         SelectsNothing: there is no operation, or one selects nothing.
         NotFound: an unknown adapter, or an instance that no candidate line holds.
         AlreadyRemoved: an instance left every candidate line that held it.
-        InvalidInput, Conflict: a correction that cannot be made.
+        InvalidInput, Conflict: a correction that cannot be made; Conflict also where a named line is retired.
     """
     _check_operations(operations)
     matchers = [_Matcher(unit, vault, line, version) for line, version in _candidates(unit, adapters, within)]
@@ -110,13 +111,14 @@ def _candidates(
 
 def _named(unit: Unit, name: str, position: int, within: Collection[str] | None) -> Line:
     line = unit.lines.by_name(name)
-    if line is None or line.retired_at is not None or (within is not None and name not in within):
+    if line is None or (within is not None and name not in within):
         raise NotFound(
             "There is no such adapter line.",
             field=f"/adapters/{position}",
             fix="List the lines with GET /v1/adapters.",
             code="unknown-adapter",
         )
+    check_in_service(line, field=f"/adapters/{position}")
     return line
 
 

@@ -16,7 +16,7 @@ from service.domain.runs import RunKind
 from service.domain.states import TargetState, VersionState
 from service.flows.accept import is_accepted, still_short
 from service.flows.append import append_members
-from service.flows.certify import certify
+from service.flows.certify import certify, is_final
 from service.flows.claim import Claim
 from service.flows.erase import erased_by
 from service.flows.fail import escalate
@@ -212,7 +212,7 @@ def _conclude(
 
 def _upgrade(unit: Unit, vault: Vault, line: Line, run: Run, head: Version, members: Sequence[Target]) -> None:
     """The last word on every target whose edits are all in the anchor: its claim, its certificate, its texts' end."""
-    covered = [*members, *(t for t in _answered(unit, line) if not _is_final(unit, t))]
+    covered = [*members, *(t for t in _answered(unit, line) if not is_final(unit, t))]
     anchor = unit.versions.get(str(line.anchor_id))
     for target in covered:
         target.version_id = head.id
@@ -246,11 +246,6 @@ def _settle(unit: Unit, line: Line, covered: Sequence[Target]) -> None:
 def _out_of_reach(reasons: Sequence[str]) -> dict[str, object]:
     detail = " ".join(("Only a rebuild reaches the policy's claim level.", *reasons))
     return {"code": "claim-out-of-reach", "detail": detail}
-
-
-def _is_final(unit: Unit, target: Target) -> bool:
-    newest = unit.requests.newest_certificate(target.id)
-    return newest is not None and newest.final
 
 
 def _schedule_rebuild(unit: Unit, line: Line, anchor: Version, run: Run, drift: float | None) -> None:

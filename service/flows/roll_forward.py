@@ -11,6 +11,7 @@ from service.domain.adapters import Recipe, TrainingFormat
 from service.domain.errors import Conflict, Suppressed
 from service.domain.runs import RunKind
 from service.flows.add_version import VersionSource, begin_version, check_trainable
+from service.flows.lines import check_in_service
 from service.flows.lookup import find_line, find_version
 from service.flows.strategy import can_rebuild, estimated_rebuild_s
 from service.flows.training_data import dataset_of, edited, present
@@ -37,9 +38,10 @@ def plan_roll_forward(unit: Unit, line: Line, version: str) -> RollForward:
 
     Raises:
         NotFound: the line has no such version.
-        Conflict: the version was never trained by a recipe, or nothing of its data is left.
+        Conflict: the line is retired, the version was never trained by a recipe, or nothing of its data is left.
         Suppressed: its dataset holds what was erased elsewhere, so that no edit of this line leaves it out.
     """
+    check_in_service(line)
     wanted = find_version(unit, line, version)
     anchor = unit.versions.find(wanted.anchor_id)
     if anchor is None or not can_rebuild(anchor):
@@ -70,7 +72,7 @@ def roll_forward(unit: Unit, adapter: str, version: str, *, actor: str) -> Versi
 
     Raises:
         Busy: the line is training, importing or rebuilding already, or has open requests.
-        NotFound, Conflict, Suppressed: as `plan_roll_forward`; Conflict also where the line is retired.
+        NotFound, Conflict, Suppressed: as `plan_roll_forward`.
     """
     line = unit.lines.lock(find_line(unit, adapter).id)
     check_trainable(unit, line)

@@ -43,10 +43,11 @@ class Statement:
     final: bool
     claim_level: ClaimLevel
     version: str
-    digest: str
+    digest: str | None
     meaning: str
     not_claimed: str | None
     has_failed: bool
+    is_retirement: bool
     supersedes: str | None
     created_at: datetime
     removed: int
@@ -133,10 +134,11 @@ def _statement(row: Certificate) -> Statement:
         final=row.final,
         claim_level=row.claim_level,
         version=str(said["version"]["name"]),
-        digest=str(said["version"]["digest"]),
+        digest=said["version"]["digest"],
         meaning=str(said["claim"]["meaning"]),
         not_claimed=not_claimed(said),
         has_failed=has_failed(said),
+        is_retirement=said.get("retired") is not None,
         supersedes=row.supersedes,
         created_at=row.created_at,
         removed=int(data["removed"]["count"]),

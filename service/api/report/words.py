@@ -19,6 +19,7 @@ HEADLINES: Mapping[ClaimLevel, str] = {
     ClaimLevel.inconclusive: "Updated, but the measurements could not decide",
 }
 
+RETIRED_HEADLINE = "Retired: nothing of the line is served any more"
 FAILED_HEADLINE = "Updated, but it failed its measurements"
 
 TARGET_WORDS: Mapping[TargetState, str] = {
@@ -53,6 +54,7 @@ RUN_WORDS: Mapping[RunKind, str] = {
     RunKind.rebuild: "Rebuild (retrain without the data)",
     RunKind.collapse: "Collapse (the updated version becomes the new base of updates)",
     RunKind.out_of_fold: "Preparation",
+    RunKind.retire: "Retirement (the line is out of service for good)",
 }
 
 GROUP_WORDS: Mapping[Group, str] = {
@@ -79,7 +81,9 @@ _METRICS: Mapping[str, str] = {"min_k": "Min-K %", "exact_memorization": "Exact 
 _ACRONYMS = frozenset({"kl", "auc", "mia", "nll", "tpr", "fpr"})
 
 
-def headline(level: ClaimLevel, *, has_failed: bool) -> str:
+def headline(level: ClaimLevel, *, has_failed: bool, is_retirement: bool) -> str:
+    if is_retirement:
+        return RETIRED_HEADLINE
     return FAILED_HEADLINE if has_failed and level is ClaimLevel.inconclusive else HEADLINES[level]
 
 

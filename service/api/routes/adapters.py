@@ -17,6 +17,7 @@ from service.api.schemas.adapters import (
     AliasList,
     AliasRead,
     AliasSet,
+    Retirement,
 )
 from service.api.schemas.runs import RunRead
 from service.api.schemas.versions import Withdrawal, Withdrawn
@@ -29,6 +30,7 @@ from service.flows.alias import set_alias as move_alias
 from service.flows.compact import rebuild_now
 from service.flows.lines import create_line, update_policy
 from service.flows.lookup import find_alias
+from service.flows.retire import retire
 from service.flows.withdraw import withdraw
 from service.store.database import Unit
 
@@ -71,6 +73,20 @@ def update_adapter(name: LineName, body: AdapterUpdate, context: InContext, acto
         visible_line(unit, actor, name)
         line = update_policy(unit, name, body.policy.given(), actor=actor.id)
         return adapter_read(unit, line)
+
+
+@router.post("/{name}/retire", responses=problems(400, 404, 409, 413, 415))
+def retire_adapter(name: LineName, body: Retirement, context: InContext, actor: Caller) -> AdapterRead:
+    """Take a line out of service for good. This cannot be undone, and its name stays taken.
+
+    All versions are withdrawn, aliases removed, runs aborted, and the keys to what was derived from its training data
+    destroyed. Open requests that remove something are answered by that, with their final certificate; corrections that
+    were not made are called off. What waits for approval or is on hold still waits, and is answered in the same way.
+    The dataset stays, but for what was to be removed. The line takes no more requests and trainings.
+    """
+    with context.store.write() as unit:
+        visible_line(unit, actor, name)
+        return adapter_read(unit, retire(unit, context.vault, name, actor=actor.id, reason=body.reason))
 
 
 @router.get("/{name}/aliases", responses=problems(404))

@@ -66,6 +66,15 @@ class AdapterUpdate(Input):
     policy: PolicyChange = Field(description="The policy fields to change.", examples=[{"promotion": "manual"}])
 
 
+class Retirement(Input):
+    reason: str = Field(
+        min_length=1,
+        max_length=500,
+        description="Why it goes. The certificates quote it: name nobody.",
+        examples=["its product was discontinued"],
+    )
+
+
 class BaseModelRead(Output):
     path: str = Field(description="Local directory or Hub id.", examples=["/models/llama-3-8b"])
     revision: str | None = Field(description="Revision, if one was named.", examples=["main"])
@@ -85,7 +94,7 @@ class AdapterRead(Output):
 
     name: str = Field(description="The line's name.", examples=["support-bot"])
     state: Literal["empty", "preparing", "ready", "retired"] = Field(
-        description="`empty`: no version yet; `preparing`: the first is being made; `retired`: all was forgotten.",
+        description="`empty`: no version yet; `preparing`: the first is being made; `retired`: it is gone for good.",
         examples=["ready"],
     )
     base_model: BaseModelRead = Field(description="The frozen weights the line sits on.")
@@ -98,6 +107,8 @@ class AdapterRead(Output):
     rebuild_due_at: datetime | None = Field(description="When its ledger will be compacted.")
     created_at: datetime = Field(description="When it was created.")
     retired_at: datetime | None = Field(description="When it was retired.")
+    retired_by: str | None = Field(description="The key that retired it; `lethe` where nothing was left of its data.")
+    retired_reason: str | None = Field(description="Why it was retired.", examples=["its product was discontinued"])
 
 
 class AdapterPage(Page[AdapterRead]):

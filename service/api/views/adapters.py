@@ -37,6 +37,8 @@ def adapter_read(unit: Unit, line: Line) -> AdapterRead:
         rebuild_due_at=line.rebuild_due_at,
         created_at=line.created_at,
         retired_at=line.retired_at,
+        retired_by=line.retired_by,
+        retired_reason=line.retired_reason,
     )
 
 

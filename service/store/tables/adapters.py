@@ -25,6 +25,8 @@ class Line(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(48))
     retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retired_by: Mapped[str | None] = mapped_column(String(48))
+    retired_reason: Mapped[str | None] = mapped_column(String(500))
     next_number: Mapped[int] = mapped_column(default=1)
     ledger_head: Mapped[int] = mapped_column(default=0)
     anchor_id: Mapped[str | None] = mapped_column(String(48))

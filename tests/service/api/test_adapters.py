@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.domain.runs import Lane
+from service.domain.scopes import Scope
 from service.store.tables import Line
 from tests.support.api import ADMIN_KEY, Api, assert_problem, removal
 from tests.support.house import people
@@ -93,6 +94,51 @@ class TestPolicy:
         api.client.post("/v1/adapters", json=LINE)
         body = {"policy": {}, "base_model": {"path": "/other"}}
         assert_problem(api.client.patch("/v1/adapters/bot", json=body), 422, "invalid-input", field="/base_model")
+
+
+class TestRetiring:
+    def test_a_line_is_gone_and_says_why(self, api: Api) -> None:
+        api.line("bot", people(10))
+        path = api.client.post("/v1/unlearning-requests", json=removal("p1-0")).headers["location"]
+        assert_problem(api.client.post("/v1/adapters/bot/retire", json={}), 422, "invalid-input", field="/reason")
+        body = {"reason": "discontinued"}
+        reader = api.client_with(Scope.adapters_read)
+        assert_problem(reader.post("/v1/adapters/bot/retire", json=body), 403, "missing-scope")
+        answer = api.client.post("/v1/adapters/bot/retire", json=body).json()
+        assert [answer[key] for key in ("state", "head", "anchor", "aliases", "retired_reason")] == [
+            "retired", None, None, {}, "discontinued",
+        ]  # fmt: skip
+        assert answer["retired_at"]
+        assert answer["retired_by"]
+        assert api.client.get("/v1/adapters/bot").json() == answer
+        assert_problem(api.client.get("/v1/adapters/bot/versions/v1/archive"), 410, "version-withdrawn")
+        assert api.client.get(path).json()["state"] == "succeeded"
+        (certificate,) = api.client.get(f"{path}/certificates").json()["items"]
+        assert (certificate["final"], certificate["claim_level"]) == (True, "E")
+        page = api.client.get(f"{path}/report", params={"format": "html"}).text
+        assert "Retired: nothing of the line is served any more" in page
+
+    def test_it_takes_nothing_any_more(self, api: Api) -> None:
+        api.line("bot", people(10))
+        api.client.post("/v1/adapters/bot/retire", json={"reason": "discontinued"})
+        named = removal("p1-0", adapters=["bot"])
+        for path, body, field in (
+            ("/v1/unlearning-requests", named, "/adapters/0"),
+            ("/v1/unlearning-plans", named, "/adapters/0"),
+            ("/v1/adapters/bot/rebuilds", {}, None),
+            ("/v1/adapters/bot/roll-forward-plans", {"version": "v1"}, None),
+            ("/v1/adapters/bot/retire", {"reason": "again"}, None),
+        ):
+            refused = assert_problem(api.client.post(path, json=body), 409, "line-retired", adapter="bot")
+            assert refused["fix"]
+            assert refused.get("field") == field
+
+    def test_a_key_that_is_bound_to_another_line_does_not_see_it(self, api: Api) -> None:
+        api.line("bot", people(10))
+        api.line("other", people(4))
+        bound = api.client_with(lines=["other"])
+        refused = bound.post("/v1/adapters/bot/retire", json={"reason": "discontinued"})
+        assert_problem(refused, 404, "unknown-adapter")
 
 
 class TestAliases:

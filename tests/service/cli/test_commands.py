@@ -209,6 +209,23 @@ class TestVersions:
         assert "waiting for worker in pool default" in shown.out
 
 
+class TestRetire:
+    def test_it_asks_first(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(10))
+        refused = lethe("retire", "support-bot", "--reason", "discontinued")
+        assert refused.code == 2
+        for part in ("for good?", "Nothing was retired", "--yes"):
+            assert part in refused.err
+        assert lethe("versions", "--json").json[0]["state"] == "ready"
+
+    def test_once_it_is_told_to(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(10))
+        done = lethe("retire", "support-bot", "--reason", "discontinued", "--yes", "--json")
+        assert (done.code, done.json["state"], done.json["aliases"]) == (0, "retired", {})
+        again = lethe("retire", "support-bot", "--reason", "discontinued", "--yes", "--json")
+        assert (again.code, again.json["code"]) == (2, "line-retired")
+
+
 def test_without_a_service_the_way_out_is_named(lethe: Lethe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.cli.transport.FIRST_PAUSE_S", 0.001)
     refused = lethe("status", "--url", "http://127.0.0.1:9")

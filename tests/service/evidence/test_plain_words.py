@@ -9,7 +9,7 @@ import pytest
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
 from service.evidence.audit import Head
-from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy
+from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy, Retirement
 from service.evidence.plain_words import COPIES, Reading, read_audit_head, read_certificate, read_receipt
 from service.evidence.statements import audit_head, certificate, receipt
 from tests.support.evidence import HASHES, NOON, certificate_facts
@@ -68,6 +68,15 @@ def test_a_person_who_accepted_a_failure_is_named_with_the_reason() -> None:
     assert any("they show that the update did not suffice" in claim for claim in reading.claims)
     assert any("the measurements say that they were not" in limit for limit in reading.limits)
     assert "accepted" not in text(read(certificate_facts())).replace("was accepted", "")
+
+
+@pytest.mark.parametrize(("by", "who"), [("key_9", "Key key_9"), ("lethe", "Lethe")])
+def test_a_line_that_was_retired_is_said_to_be_gone(by: str, who: str) -> None:
+    reading = read(replace(certificate_facts(), retirement=Retirement(by, NOON, "Discontinued.")))
+
+    assert "answered by retiring the adapter line, of which support-bot@v3 was the last version." in reading.claims[0]
+    assert f"{who} retired the line on 2025-01-31T12:00:00.000Z. The reason given: Discontinued." in reading.claims
+    assert any("all its versions were withdrawn" in claim for claim in reading.claims)
 
 
 def test_what_was_measured_and_what_was_not() -> None:

@@ -10,10 +10,19 @@ from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
 from service.evidence import dsse
 from service.evidence.audit import Head
-from service.evidence.facts import ActorFacts, CertificateFacts
+from service.evidence.facts import ActorFacts, CertificateFacts, Retirement
 from service.evidence.keys import STATEMENT_TYPE, Signer, jwks, public_keys
 from service.evidence.merkle import merkle_root
-from service.evidence.statements import CLAIMS, FAILED, audit_head, certificate, commitment, receipt, timestamp
+from service.evidence.statements import (
+    CLAIMS,
+    FAILED,
+    RETIRED,
+    audit_head,
+    certificate,
+    commitment,
+    receipt,
+    timestamp,
+)
 from tests.support.evidence import HASHES, NOON, certificate_facts
 
 
@@ -112,6 +121,23 @@ def test_an_accepted_outcome_is_told_with_who_and_why_and_raises_no_claim(
     assert said["claim"]["level"] == "I"
     assert (said["claim"]["meaning"] == FAILED) is (shortfall is Shortfall.failed)
     assert predicate(certificate(facts))["accepted"] is None
+
+
+def test_of_a_retired_line_it_says_that_nothing_of_it_is_served(facts: CertificateFacts) -> None:
+    ended = replace(facts, retirement=Retirement("key_9", NOON, "Discontinued."))
+    said = predicate(certificate(ended))
+
+    assert said["retired"] == {"by": "key_9", "at": "2025-01-31T12:00:00.000Z", "reason": "Discontinued."}
+    assert said["claim"]["meaning"] == RETIRED
+    assert certificate(ended)["subject"] == certificate(facts)["subject"]
+    assert predicate(certificate(facts))["retired"] is None
+
+
+def test_a_line_that_never_had_a_version_is_named_by_what_was_asked_of_it(facts: CertificateFacts) -> None:
+    version = replace(facts.version, files={}, digest=None)
+    ended = replace(facts, version=version, retirement=Retirement("key_9", NOON, "Discontinued."))
+
+    assert certificate(ended)["subject"] == [{"name": "req_1", "digest": {"hmacSha256": HASHES[2]}}]
 
 
 def test_what_measurably_failed_is_not_said_to_be_undecided(facts: CertificateFacts) -> None:

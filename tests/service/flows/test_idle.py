@@ -71,7 +71,7 @@ class TestWants:
     def test_a_retired_line_wants_none(self, house: House) -> None:
         line = house.line("bot", people(6), out_of_fold=True)
         with house.store.write() as unit:
-            retire(unit, unit.lines.lock(line), actor=ACTOR)
+            retire(unit, house.vault, "bot", actor=ACTOR, reason="gone")
         assert not wants(house, line)
 
 
