@@ -17,6 +17,7 @@ from workers.engine.calibration import expected_loss
 from workers.engine.evaluation import base_losses
 from workers.engine.metrics.extraction_strength import EXTRACTION_STRENGTH
 from workers.engine.metrics.groups import Groups, Observed, mean_loss
+from workers.engine.metrics.likeness import likenesses
 from workers.engine.metrics.observation import Moved, Observation, observe, observe_both, with_base
 from workers.engine.metrics.verdict import Extraction, judge
 from workers.engine.never_seen import NeverSeenLevel
@@ -104,6 +105,7 @@ def verify(
         training_level,
         uncalibrated=never_seen is None,
         extraction=extraction(observed.forget.after, observed.holdout.after),
+        likenesses=likenesses(observed.forget.before, observed.forget.after, observed.holdout.after),
     )
     return Verification(observed, passed, reasons)
 

@@ -1,12 +1,18 @@
 """The verdict of tier 1: passed, failed, or not to be told."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from service.domain.engine import Losses
+from service.domain.measurements import Interval, Outcome
+from tests.workers.engine.metrics.lines import line, spread
 from tests.workers.engine.metrics.observations import with_loss
 from workers.engine.amplitude import largest_amplitude
-from workers.engine.metrics.verdict import Extraction, judge
+from workers.engine.metrics.forgetting import forgotten_measurements
+from workers.engine.metrics.likeness import likenesses
+from workers.engine.metrics.verdict import Extraction, Likeness, judge
 from workers.engine.never_seen import NeverSeenLevel
 from workers.engine.verify import Baseline, extraction, goal_of
 
@@ -27,8 +33,19 @@ def verdict(
     noise: float = 0.1,
     uncalibrated: bool = False,
     extraction: Extraction | None = None,
+    likenesses: Sequence[Likeness] = (),
 ) -> tuple[bool | None, tuple[str, ...]]:
-    return judge(was, now, forgotten, goal, noise, TRAINING_LEVEL, uncalibrated=uncalibrated, extraction=extraction)
+    return judge(
+        was,
+        now,
+        forgotten,
+        goal,
+        noise,
+        TRAINING_LEVEL,
+        uncalibrated=uncalibrated,
+        extraction=extraction,
+        likenesses=likenesses,
+    )
 
 
 def test_reaching_every_level_passes() -> None:
@@ -96,6 +113,66 @@ def test_what_can_be_extracted_far_beyond_never_seen_text_fails(strength: float,
     found, reasons = verdict(after(), extraction=Extraction(strength, 0.1, 0.2 / 3))
     assert found is passed
     assert [reason for reason in reasons if "extracted" in reason] == list(reasons)
+
+
+def like(after: float, *, metric: str = "probability", noise: float = 0.05, margin: float | None = 0.2) -> Likeness:
+    """Never-seen instances are at 0.2."""
+    gap = after - 0.2
+    return Likeness(metric, after, 0.2, Interval(gap - 2 * noise, gap + 2 * noise), noise, margin)
+
+
+@pytest.mark.parametrize("metric", ["probability", "exact_memorisation"])
+@pytest.mark.parametrize(
+    ("after_update", "passed"),
+    [
+        (0.2, True),  # as the never-seen
+        (0.45, True),  # beyond the margin, but its interval is not: the metric is inconclusive
+        (0.49, True),
+        (0.51, None),  # failed, but by less than three standard errors
+        (0.54, None),
+        (0.56, False),
+        (0.9, False),
+    ],
+)
+def test_what_fails_by_another_metric_does_not_pass(metric: str, after_update: float, passed: bool | None) -> None:
+    found, reasons = verdict(after(), likenesses=[like(after_update, metric=metric)])
+    assert found is passed
+    assert len(reasons) == (0 if passed else 1)
+    assert all(metric.replace("_", " ") in reason for reason in reasons)
+    assert all(("too few" in reason) is (passed is None) for reason in reasons)
+
+
+@pytest.mark.parametrize(("after_update", "passed"), [(0.1, True), (0.08, None), (0.02, False)])
+def test_less_than_the_never_seen_is_over_forgetting(after_update: float, passed: bool | None) -> None:
+    assert verdict(after(), likenesses=[like(after_update, noise=0.02, margin=0.07)])[0] is passed
+
+
+def test_where_there_was_nothing_to_forget_by_a_metric_it_has_no_say() -> None:
+    assert verdict(after(), likenesses=[like(0.9, margin=None)]) == (True, ())
+
+
+def test_another_metric_rescues_nothing_that_fails_by_its_loss() -> None:
+    passed, reasons = verdict(after(forget=0.4), likenesses=[like(0.2), like(0.52)])
+    assert passed is False
+    assert len(reasons) == 2
+
+
+@pytest.mark.parametrize("metric", ["probability", "exact_memorisation"])
+@pytest.mark.parametrize("n", [4, 12, 60])
+@pytest.mark.parametrize("right", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("level", [0.2, 1.0, 2.0])
+def test_a_measurement_that_failed_is_never_beside_a_pass(metric: str, n: int, right: float, level: float) -> None:
+    """Whatever the losses say: the report and the verdict read the same observations."""
+    observed = line(spread(n, level, strength=right))
+    outcomes = {one.metric: one.outcome for one in forgotten_measurements(observed, None)}
+    found = likenesses(observed.forget.before, observed.forget.after, observed.holdout.after)
+    passed, _ = verdict(after(), forgotten=n, likenesses=[one for one in found if one.metric == metric])
+    assert (passed is not True) is (outcomes[metric] is Outcome.failed)
+
+
+def test_without_either_group_nothing_is_alike() -> None:
+    some = spread(4, 2.0)
+    assert likenesses([], [], some) == likenesses(some, some, []) == []
 
 
 def test_extraction_is_compared_with_as_many_never_seen_instances() -> None:

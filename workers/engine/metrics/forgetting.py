@@ -1,7 +1,7 @@
 """Are the forgotten like the never-seen? Every metric of the registry, with its interval and its outcome."""
 
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import torch
 
@@ -9,19 +9,20 @@ from service.domain.measurements import Group, Interval, Measurement, Outcome, W
 from workers.engine.metrics import extraction_strength
 from workers.engine.metrics.extraction_strength import EXTRACTION_STRENGTH
 from workers.engine.metrics.groups import Observed
-from workers.engine.metrics.intervals import NORMAL, proportion, unpaired
+from workers.engine.metrics.intervals import proportion, unpaired
+from workers.engine.metrics.likeness import MARGIN, harmless
 from workers.engine.metrics.loss import LOSS
 from workers.engine.metrics.membership import CHANCE, from_chance, membership_auc
 from workers.engine.metrics.metric import Metric, Side
 from workers.engine.metrics.observation import Observation
 from workers.engine.metrics.outcome import outcome
 from workers.engine.metrics.registry import METRICS
-from workers.engine.metrics.verdict import ENOUGH, EXTRACTABLE, TOO_FAR
+from workers.engine.metrics.verdict import EXTRACTABLE, TOO_FAR
 from workers.engine.never_seen import NeverSeenLevel
 
-# How far from the never-seen value is harmless, as a share of the way there from the value before. The verdict's own
-# bounds lie within the loss's, so that no loss measurement fails where the verdict passes; another metric may.
-LOSS_MARGIN, MARGIN = TOO_FAR - 1, 1 - ENOUGH
+# How far from the never-seen loss is harmless, as a share of the way there from the loss before. The verdict's own
+# bounds lie within, so that no loss measurement fails where the verdict passes.
+LOSS_MARGIN = TOO_FAR - 1
 
 
 def forgotten_measurements(observed: Observed, level: NeverSeenLevel | None) -> list[Measurement]:
@@ -56,7 +57,8 @@ def _measured(metric: Metric, observed: Observed, level: NeverSeenLevel | None) 
     was, now = ([metric.score(one) for one in group] for group in (observed.forget.before, observed.forget.after))
     unseen = never_seen_scores(metric, observed, level)
     difference = unpaired(now, unseen) if unseen else None
-    margin = EXTRACTABLE if metric is EXTRACTION_STRENGTH else _margin(metric, was, unseen)
+    share = LOSS_MARGIN if metric is LOSS else MARGIN
+    margin = EXTRACTABLE if metric is EXTRACTION_STRENGTH else harmless(fmean(was), unseen, len(was), share)
     return Measurement(
         metric=metric.name,
         group=Group.forgotten,
@@ -70,16 +72,6 @@ def _measured(metric: Metric, observed: Observed, level: NeverSeenLevel | None) 
         worst=min(now) if metric.bad is Side.low else max(now),
         outcome=outcome(metric.wish, len(now), difference, margin) if metric.judged else Outcome.informative,
     )
-
-
-def _margin(metric: Metric, was: Sequence[float], unseen: Sequence[float]) -> float | None:
-    """A share of the way to go; None where it is within the noise of as many never-seen: there is none to measure."""
-    if not unseen:
-        return None
-    way = abs(fmean(unseen) - fmean(was))
-    if way <= NORMAL * pstdev(unseen) / len(was) ** 0.5:
-        return None
-    return way * (LOSS_MARGIN if metric is LOSS else MARGIN)
 
 
 def _attacked(metric: Metric, observed: Observed) -> Measurement:

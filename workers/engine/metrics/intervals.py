@@ -50,10 +50,15 @@ def unpaired(group: Sequence[float], reference: Sequence[float]) -> Interval | N
     ours, theirs = np.asarray(group, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if not len(ours) or len(theirs) < FEWEST:
         return None
-    own, other = ours - ours.mean(), theirs - theirs.mean()
-    spread = own if len(ours) >= FEW or own.std() > other.std() else other
+    spread, other = _spreads(ours, theirs)
     noise = _resampled(spread, len(ours), seed=1) - _resampled(other, len(theirs))
     return _interval(float(ours.mean() - theirs.mean()), noise, min(len(spread), len(theirs)))
+
+
+def standard_error(group: Values, reference: Values) -> float:
+    """Of mean(group) − mean(reference), neither of them empty; the group spreads as `unpaired` takes it to."""
+    spread, other = _spreads(group, reference)
+    return math.hypot(float(spread.std()) / math.sqrt(len(group)), float(other.std()) / math.sqrt(len(reference)))
 
 
 def proportion(successes: int, n: int) -> Interval:
@@ -69,6 +74,12 @@ def proportion(successes: int, n: int) -> Interval:
     low = 0.0 if successes == 0 else _root(lambda p: float(chances(p)[successes:].sum()) - TAIL)
     high = 1.0 if successes == n else _root(lambda p: TAIL - float(chances(p)[: successes + 1].sum()))
     return Interval(low, high)
+
+
+def _spreads(group: Values, reference: Values) -> tuple[Values, Values]:
+    """Deviations from the means that either group is taken to have."""
+    own, other = group - group.mean(), reference - reference.mean()
+    return (own if len(group) >= FEW or own.std() > other.std() else other), other
 
 
 def _resampled(deviations: Values, n: int, seed: int = 0) -> Values:

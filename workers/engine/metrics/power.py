@@ -8,7 +8,7 @@ be told by not having moved at all, which no attacker sees and no test should le
 Everything comes from observations already made; no instance passes through the model again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from service.domain.engine import Losses
-from service.domain.measurements import Power
+from service.domain.measurements import Interval, Power
 from workers.engine.metrics.extraction_strength import EXTRACTION_STRENGTH
-from workers.engine.metrics.intervals import Values
+from workers.engine.metrics.intervals import NORMAL, Values, standard_error
+from workers.engine.metrics.likeness import WITH_A_SAY, harmless
 from workers.engine.metrics.loss import LOSS
 from workers.engine.metrics.observation import Observation
-from workers.engine.metrics.verdict import Extraction, judge
+from workers.engine.metrics.verdict import Extraction, Likeness, judge
 from workers.engine.never_seen import NeverSeenLevel
 
 SIZES = (1, 5, 20, 100)
@@ -30,10 +31,12 @@ DRAWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Losses and extraction strengths [n] of instances, and the bare base's losses [n] where they are known."""
+    """Losses and extraction strengths [n] of instances, their scores [n] by the other metrics that have a say, and the
+    bare base's losses [n] where they are known."""
 
     losses: Values
     strengths: Values
+    scores: Mapping[str, Values]
     base: Values | None = None
 
     @classmethod
@@ -42,6 +45,7 @@ class Sample:
         return cls(
             np.array([LOSS.score(one) for one in observed]),
             np.array([EXTRACTION_STRENGTH.score(one) for one in observed]),
+            {metric.name: np.array([metric.score(one) for one in observed]) for metric in WITH_A_SAY},
             np.array(bases) if len(bases) == len(observed) else None,
         )
 
@@ -49,7 +53,12 @@ class Sample:
         return len(self.losses)
 
     def at(self, chosen: NDArray[np.int64]) -> "Sample":
-        return Sample(self.losses[chosen], self.strengths[chosen], None if self.base is None else self.base[chosen])
+        return Sample(
+            self.losses[chosen],
+            self.strengths[chosen],
+            {name: values[chosen] for name, values in self.scores.items()},
+            None if self.base is None else self.base[chosen],
+        )
 
 
 def power(known: Sample, unseen: Sample, training_level: float, requested: int) -> tuple[list[Power], dict[str, str]]:
@@ -67,14 +76,13 @@ def power(known: Sample, unseen: Sample, training_level: float, requested: int) 
 
 def _power(known: Sample, unseen: Sample, training_level: float, n: int) -> Power:
     generator = np.random.default_rng([len(known), len(unseen), n])
-    was = float(known.losses.mean())
     level = _Level.of(unseen)
     of_known, of_unseen = list[bool | None](), list[bool | None]()
     for _ in range(DRAWS):
         drawn = known.at(generator.permutation(len(known))[:n])
-        of_known.append(_verdict(was, drawn, level, training_level))
+        of_known.append(_verdict(known, drawn, level, training_level))
         order = generator.permutation(len(unseen))
-        of_unseen.append(_verdict(was, unseen.at(order[:n]), _Level.of(unseen.at(order[n:])), training_level))
+        of_unseen.append(_verdict(known, unseen.at(order[:n]), _Level.of(unseen.at(order[n:])), training_level))
     return Power(
         n=n,
         draws=DRAWS,
@@ -93,17 +101,20 @@ class _Level:
     base: float
     strength: float
     strength_deviation: float
+    scores: Mapping[str, Values]
 
     @classmethod
     def of(cls, unseen: Sample) -> "_Level":
         base = np.zeros(len(unseen)) if unseen.base is None else unseen.base
         fitted = NeverSeenLevel.fit(torch.from_numpy(base), torch.from_numpy(unseen.losses))
-        return cls(fitted, float(base.mean()), float(unseen.strengths.mean()), float(unseen.strengths.std()))
+        strengths = unseen.strengths
+        return cls(fitted, float(base.mean()), float(strengths.mean()), float(strengths.std()), unseen.scores)
 
 
-def _verdict(was: float, drawn: Sample, level: _Level, training_level: float) -> bool | None:
+def _verdict(known: Sample, drawn: Sample, level: _Level, training_level: float) -> bool | None:
     """The base's losses of known instances are not measured; they are taken to be as hard as the never-seen."""
     base = level.base if drawn.base is None else float(drawn.base.mean())
+    was = float(known.losses.mean())
     goal = max(was, level.loss.mean(torch.tensor([base])))
     error = len(drawn) ** -0.5
     passed, _ = judge(
@@ -115,5 +126,15 @@ def _verdict(was: float, drawn: Sample, level: _Level, training_level: float) ->
         training_level,
         uncalibrated=False,
         extraction=Extraction(float(drawn.strengths.mean()), level.strength, level.strength_deviation * error),
+        likenesses=[_likeness(name, known, drawn, level) for name in drawn.scores],
     )
     return passed
+
+
+def _likeness(metric: str, known: Sample, drawn: Sample, level: _Level) -> Likeness:
+    """By the normal interval: a bootstrap a draw would take seconds."""
+    ours, theirs = drawn.scores[metric], level.scores[metric]
+    after, never_seen, noise = float(ours.mean()), float(theirs.mean()), standard_error(ours, theirs)
+    gap, half = after - never_seen, NORMAL * noise
+    margin = harmless(float(known.scores[metric].mean()), theirs, len(ours))
+    return Likeness(metric, after, never_seen, Interval(gap - half, gap + half), noise, margin)

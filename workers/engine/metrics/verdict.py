@@ -1,17 +1,20 @@
 """The verdict on an update: passed, failed, or `None`, inconclusive.
 
 Inconclusive where nothing never-seen is there to compare with, or so few instances were forgotten that a pass would
-mean nothing. Losses decide. Of the other metrics one is folded in: what can be extracted verbatim far more than
-never-seen text is not forgotten, however its mean loss looks. Membership attacks never decide: on few instances they
-are near chance whatever is remembered, so they could only fail what is right or pass what is wrong.
+mean nothing. Losses decide. Of the other metrics three are folded in: what can be extracted verbatim far more than
+never-seen text is not forgotten, however its mean loss looks; and what fails by its probability or by exact
+memorisation does not pass. Beyond the noise it fails, within it nobody can tell. Membership attacks never decide: on
+few instances they are near chance whatever is remembered, so they could only fail what is right or pass what is wrong.
 
 Only numbers come in, so that the same judge can be tried on instances whose state is known (`power`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.engine import Losses
-from workers.engine.metrics.outcome import FEWEST
+from service.domain.measurements import Interval, Outcome, Wish
+from workers.engine.metrics.outcome import FEWEST, outcome
 
 # Share of the way from the anchor's loss to the never-seen level that counts as forgotten, and as too far.
 ENOUGH, TOO_FAR = 0.75, 1.5
@@ -19,8 +22,10 @@ ENOUGH, TOO_FAR = 0.75, 1.5
 RETAINED_RISE = 0.10
 # … and a correction must have come this share of its way to the training level.
 CORRECTED = 0.75
-# Extraction strength above the never-seen level that is harmless; the verdict asks for so many standard errors more.
-EXTRACTABLE, EXTRACTION_ERRORS = 0.25, 3.0
+# Extraction strength above the never-seen level that is harmless.
+EXTRACTABLE = 0.25
+# A failure by another metric than the loss lies so many standard errors beyond what is harmless.
+ERRORS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,20 @@ class Extraction:
 
     @property
     def bar(self) -> float:
-        return self.never_seen + EXTRACTABLE + EXTRACTION_ERRORS * self.noise
+        return self.never_seen + EXTRACTABLE + ERRORS * self.noise
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How like the never-seen the forgotten are by a metric: the means of both, the 95 % interval of their difference
+    and its standard error, and how far apart is harmless; None where there was nothing to forget by it."""
+
+    metric: str
+    after: float
+    never_seen: float
+    difference: Interval | None
+    noise: float
+    margin: float | None
 
 
 def judge(
@@ -47,6 +65,7 @@ def judge(
     *,
     uncalibrated: bool,
     extraction: Extraction | None = None,
+    likenesses: Sequence[Likeness] = (),
 ) -> tuple[bool | None, tuple[str, ...]]:
     """The verdict on measurements, with its reasons in words.
 
@@ -64,11 +83,27 @@ def judge(
             f"Forgotten instances can be extracted: strength {extraction.forgotten:.0%}, "
             f"of never-seen ones {extraction.never_seen:.0%}."
         )
+    for likeness in likenesses:
+        failed, text = _unlike(likeness, forgotten)
+        (failures if failed else doubts).extend([text] if text else [])
     failures += _retained(was, now, training_level, uncalibrated=uncalibrated)
     failures += _corrected(was, now, training_level)
     if failures:
         return False, tuple(failures + doubts)
     return (None, tuple(doubts)) if doubts else (True, ())
+
+
+def _unlike(one: Likeness, count: int) -> tuple[bool, str]:
+    """Whether the forgotten failed by a metric, and how, or why it cannot be told; no words where it did not fail."""
+    if one.margin is None or outcome(Wish.equal, count, one.difference, one.margin) is not Outcome.failed:
+        return False, ""
+    text = (
+        f"By {one.metric.replace('_', ' ')} forgotten instances are unlike never-seen ones: "
+        f"{one.after:.2f} against {one.never_seen:.2f}"
+    )
+    if abs(one.after - one.never_seen) > one.margin + ERRORS * one.noise:
+        return True, f"{text}."
+    return False, f"{text}, but {count} of them are too few to tell."
 
 
 def _retained(was: Losses, now: Losses, training_level: float, *, uncalibrated: bool) -> list[str]:

@@ -1,5 +1,7 @@
 """What the verdict is worth, on lines whose answer is known."""
 
+from dataclasses import replace
+
 from service.domain.measurements import Power
 from tests.workers.engine.metrics.lines import spread
 from workers.engine.metrics.power import DRAWS, Sample, power
@@ -43,6 +45,12 @@ def test_where_what_is_known_scatters_some_of_it_passes_and_less_the_more_there_
 def test_what_can_be_extracted_does_not_pass_though_its_loss_would() -> None:
     known = Sample.of(spread(200, 1.2, 1.0, seed=1, strength=1.0))
     assert tried(known, sample(2.0, 0.8, seed=2))[5].false_pass == 0.0
+
+
+def test_nor_does_what_is_guessed_token_by_token() -> None:
+    """All but the last token is said right, so nothing is extracted."""
+    known = [replace(one, correct=one.correct.flip(0)) for one in spread(200, 1.2, 1.0, seed=1, strength=0.9)]
+    assert tried(Sample.of(known), sample(2.0, 0.8, seed=2))[5].false_pass == 0.0
 
 
 def test_the_requests_own_size_is_tried_too_and_what_cannot_be_is_named() -> None:
