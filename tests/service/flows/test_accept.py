@@ -16,6 +16,7 @@ from service.domain.states import Outcome, RequestState, TargetState
 from service.evidence.statements import CLAIMS, FAILED
 from service.flows import decide
 from service.flows.accept import accept
+from service.flows.claim import Claim
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.fail import fail
 from tests.support.house import ACTOR, House, correct, people, remove
@@ -95,8 +96,7 @@ class TestAMeasuredFailure:
     def test_trying_again_takes_the_acceptance_back(self, house: House) -> None:
         line, request = failed(house)
         accepted(house, request)
-        with house.store.write() as unit:
-            fail(unit, house.claim_queued(line), BROKEN)
+        _break(house, house.claim_queued(line))
         assert house.request(request).state is RequestState.needs_attention
         with house.store.write() as unit:
             decide.retry(unit, request, actor=ACTOR)
@@ -108,8 +108,7 @@ class TestAMeasuredFailure:
         line = house.line("bot", people(6))
         request = house.submit(remove("p0-0"))
         house.serve(line, passed=False)
-        with house.store.write() as unit:
-            fail(unit, house.claim_queued(line, Lane.compact), BROKEN)
+        _break(house, house.claim_queued(line, Lane.compact))
         assert house.request(request).state is RequestState.needs_attention
         assert accepted(house, request) is RequestState.queued
         assert house.targets(request)[0].strategy is Strategy.influence
@@ -164,8 +163,7 @@ class TestRefusals:
     def test_where_nothing_was_measured_there_is_nothing_to_accept(self, house: House) -> None:
         line = house.line("bot", people(6), recipe=None)
         request = house.submit(correct("p0-0", "x"))
-        with house.store.write() as unit:
-            fail(unit, house.claim_queued(line), BROKEN)
+        _break(house, house.claim_queued(line))
         with pytest.raises(Conflict) as refused:
             accepted(house, request)
         assert refused.value.code == "nothing-to-accept"
@@ -179,3 +177,9 @@ class TestRefusals:
         house.serve(line)
         with pytest.raises(IllegalTransition):
             accepted(house, request)
+
+
+def _break(house: House, claimed: Claim) -> None:
+    """The engine gives up, having measured nothing."""
+    with house.store.write() as unit:
+        fail(unit, claimed, BROKEN)
