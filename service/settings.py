@@ -97,6 +97,16 @@ class Settings(BaseSettings):
         description="Places datasets may be read from by URI, separated by spaces (`s3://bucket/data file:///data`).",
         json_schema_extra=_documented("none: uploads only"),
     )
+    serving_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default_factory=lambda given: given["home"] / "serving" if "home" in given else Path("serving"),
+        description="Directory that inference servers mount; the control process puts versions there.",
+        json_schema_extra=_documented("`serving` in the home"),
+    )
+    serving_mounts: str = Field(
+        default="",
+        description="Directories below which servers may have it mounted, separated by spaces (`/adapters`).",
+        json_schema_extra=_documented("`LETHE_SERVING_DIR`"),
+    )
     mlflow_tracking_uri: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -151,6 +161,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """Where clients reach the API, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def mounts(self) -> list[str]:
+        """Where servers may have the directory of versions."""
+        return self.serving_mounts.split() or [str(self.serving_dir)]
 
     @property
     def redis_is_embedded(self) -> bool:

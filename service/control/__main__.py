@@ -5,14 +5,18 @@ import threading
 
 from service.control.mlflow.mirror import Mirror
 from service.control.mlflow.registry import Registry
+from service.control.pusher import Pace, Pusher
 from service.control.relay import Relay, keep
 from service.flows.reconcile import reconcile
+from service.flows.vault import vault_of
+from service.hotswap.directory import Directory
 from service.logs import configure_logging
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 
 RELAY_PAUSE_S = 0.05
+PUSH_PAUSE_S = 0.25
 
 
 def main() -> None:
@@ -20,6 +24,9 @@ def main() -> None:
     configure_logging(settings.log_level, process="control")
     store, blobs = Store(settings.database_url), Blobs(settings.blob_url)
     relay = Relay(store, settings.redis_url)
+    directory = Directory(settings.serving_dir, blobs)
+    pace = Pace(lease_s=settings.lease_s, check_s=settings.reconcile_s)
+    pusher = Pusher(store, lambda: vault_of(store, settings), directory, pace)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -33,6 +40,11 @@ def main() -> None:
             target=keep,
             args=(lambda: reconcile(store, blobs),),
             kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
+        ),
+        threading.Thread(
+            target=keep,
+            args=(pusher.push_due,),
+            kwargs={"stopped": stop.wait, "pause_s": PUSH_PAUSE_S, "name": "pusher"},
         ),
     ]
     if settings.mlflow_tracking_uri is not None:
@@ -49,6 +61,7 @@ def main() -> None:
         loop.start()
     for loop in loops:
         loop.join()
+    pusher.close()
     store.close()
 
 

@@ -4,7 +4,9 @@ from typing import Literal
 
 from uuid6 import uuid7
 
-Prefix = Literal["ds", "adp", "ver", "req", "tgt", "run", "cert", "key", "txt", "led", "aud", "plan"]
+Prefix = Literal[
+    "ds", "adp", "ver", "req", "tgt", "run", "cert", "key", "txt", "led", "aud", "plan", "srv", "rep", "swap"
+]
 
 
 def new_id(prefix: Prefix) -> str:

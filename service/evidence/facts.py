@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel
+from service.domain.probes import ProbeOutcome
+from service.domain.serving import Precision, ServerKind
 
 
 class Copy(StrEnum):
@@ -166,6 +168,21 @@ class Retirement:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaFacts:
+    """An inference replica that Lethe drives, when the certificate was signed.
+
+    `version`: the one that it was last proven to serve, at `proven_at`; None if there is none. `covers`: whether that
+    one covers the request.
+    """
+
+    id: str
+    server: ServerKind
+    version: str | None
+    proven_at: datetime | None
+    covers: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     """All that a certificate says. `final` is false while a rebuild may still raise the claim level.
 
@@ -192,3 +209,32 @@ class CertificateFacts:
     destroyed_copies: Sequence[DestroyedCopy] = ()
     acceptance: Acceptance | None = None
     retirement: Retirement | None = None
+    replicas: Sequence[ReplicaFacts] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedAdapter:
+    """A name that was unloaded. `overwritten`: whether zeros were loaded over its weights first; None if unloading
+    frees their memory."""
+
+    name: str
+    overwritten: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapFacts:
+    """All that a swap receipt says. `distances`: mean absolute differences (nats) of the answers to the probe."""
+
+    id: str
+    issued_at: datetime
+    target_id: str
+    replica_id: str
+    server: ServerKind
+    version: str
+    digest: str
+    files: Mapping[str, str]
+    desired_at: datetime
+    outcome: ProbeOutcome
+    distances: Mapping[str, float]
+    precision: Precision
+    removed: Sequence[RemovedAdapter]

@@ -2,7 +2,8 @@
 
 A *receipt* says that a request was accepted. A *certificate* says what was done about it on one
 adapter line, what was measured, and which copies of the data remain. Its subjects are the files of
-the new version, so anybody who holds them can match them. An *audit head* names the newest row of the audit chain.
+the new version, so anybody who holds them can match them. A *swap receipt* says that an inference replica answers like
+a version, whose files are its subjects. An *audit head* names the newest row of the audit chain.
 All are plain JSON objects, to be put into a signed envelope; every hash of data in them is keyed.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
@@ -21,6 +22,7 @@ from service.evidence.facts import (
     MethodFacts,
     Retirement,
     SupersededVersion,
+    SwapFacts,
     VersionFacts,
 )
 from service.evidence.merkle import merkle_root
@@ -31,6 +33,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 RECEIPT = "urn:lethe:receipt:v1"
 CERTIFICATE = "urn:lethe:certificate:v1"
 AUDIT_HEAD = "urn:lethe:audit-head:v1"
+SWAP_RECEIPT = "urn:lethe:swap-receipt:v1"
 
 CLAIMS: Mapping[ClaimLevel, str] = {
     ClaimLevel.exact: "The adapter was retrained by its recorded recipe on data without the removed instances and "
@@ -122,7 +125,40 @@ def certificate(facts: CertificateFacts) -> Statement:
             "destroyed_copies": [
                 {"kind": copy.kind.value, "destroyed_at": timestamp(copy.at)} for copy in facts.destroyed_copies
             ],
+            "replicas": [
+                {
+                    "replica": replica.id,
+                    "server": replica.server.value,
+                    "version": replica.version,
+                    "proven_at": _optional(replica.proven_at),
+                    "covers_request": replica.covers,
+                }
+                for replica in facts.replicas
+            ],
             "audit": {"seq": facts.audit.seq, "hash": facts.audit.hash},
+        },
+    )
+
+
+def swap_receipt(facts: SwapFacts) -> Statement:
+    """The statement that a replica answers like a version, and what was unloaded there before."""
+    return _statement(
+        SWAP_RECEIPT,
+        _files(facts.version, facts.files),
+        {
+            "receipt": facts.id,
+            "issued_at": timestamp(facts.issued_at),
+            "target": facts.target_id,
+            "replica": facts.replica_id,
+            "server": facts.server.value,
+            "version": {"name": facts.version, "digest": facts.digest},
+            "desired_at": timestamp(facts.desired_at),
+            "probe": {
+                "outcome": facts.outcome.value,
+                "distances": dict(facts.distances),
+                "precision": facts.precision.value,
+            },
+            "removed": [{"name": one.name, "overwritten": one.overwritten} for one in facts.removed],
         },
     )
 
@@ -147,17 +183,18 @@ def _statement(predicate_type: str, subjects: list[dict[str, object]], predicate
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": predicate}
 
 
+def _files(name: str, files: Mapping[str, str]) -> list[dict[str, object]]:
+    """A version's files as subjects: `support-bot@v2/adapter_config.json`."""
+    return [{"name": f"{name}/{file}", "digest": {"sha256": sha256}} for file, sha256 in sorted(files.items())]
+
+
 def _subjects(facts: CertificateFacts) -> list[dict[str, object]]:
     """The version's files. A retired line may never have had any: then what was asked for, by its keyed hash."""
     if not facts.version.files and facts.retirement is None:
         raise ValueError("a certificate needs the files it speaks of")
     if not facts.version.files:
         return [{"name": facts.request_id, "digest": {"hmacSha256": facts.ledger.digest}}]
-    name = facts.version.name
-    return [
-        {"name": f"{name}/{file}", "digest": {"sha256": sha256}}
-        for file, sha256 in sorted(facts.version.files.items())
-    ]
+    return _files(facts.version.name, facts.version.files)
 
 
 def _meaning(facts: CertificateFacts) -> str:

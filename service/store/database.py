@@ -23,6 +23,7 @@ from service.store.repositories import (
     LineRepository,
     RequestRepository,
     RunRepository,
+    ServingRepository,
     TargetRepository,
     TextRepository,
     TreeRepository,
@@ -47,6 +48,7 @@ class Unit:
         self.lines = LineRepository(session)
         self.requests = RequestRepository(session)
         self.runs = RunRepository(session)
+        self.serving = ServingRepository(session)
         self.targets = TargetRepository(session)
         self.texts = TextRepository(session)
         self.trees = TreeRepository(session)

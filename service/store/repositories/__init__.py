@@ -7,6 +7,7 @@ from service.store.repositories.ledger import LedgerRepository
 from service.store.repositories.lines import LineRepository
 from service.store.repositories.requests import RequestRepository
 from service.store.repositories.runs import RunRepository
+from service.store.repositories.serving import ServingRepository
 from service.store.repositories.targets import TargetRepository
 from service.store.repositories.texts import TextRepository
 from service.store.repositories.trees import TreeRepository
@@ -21,6 +22,7 @@ __all__ = [
     "LineRepository",
     "RequestRepository",
     "RunRepository",
+    "ServingRepository",
     "TargetRepository",
     "TextRepository",
     "TreeRepository",

@@ -1,6 +1,6 @@
 """Versions of adapter lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -32,6 +32,10 @@ class VersionRepository(Repository):
             .where(Version.line_id == line_id, Version.digest.startswith(beginning, autoescape=True))
             .order_by(Version.number)
         ).all()
+
+    def with_digests(self, digests: Iterable[str]) -> Sequence[Version]:
+        """The versions of all lines that have one of these digests."""
+        return self.session.scalars(select(Version).where(Version.digest.in_(list(digests)))).all()
 
     def page_of_line(self, line_id: str, *, after: str | None, limit: int) -> Page[Version]:
         return self.page(select(Version).where(Version.line_id == line_id), Version.id, after=after, limit=limit)

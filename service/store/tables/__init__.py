@@ -7,6 +7,7 @@ from service.store.tables.data import Dataset, InstanceRow, InstanceSubject, Sea
 from service.store.tables.evidence import AuditRow, Certificate, Event
 from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
+from service.store.tables.serving import Replica, ServingTarget, SwapReceipt
 
 __all__ = [
     "Alias",
@@ -23,11 +24,14 @@ __all__ = [
     "Line",
     "OperationRow",
     "OutboxRow",
+    "Replica",
     "Run",
     "SealedText",
     "SealedTree",
+    "ServingTarget",
     "SigningKey",
     "Suppression",
+    "SwapReceipt",
     "Target",
     "TargetEdit",
     "UnlearningRequest",

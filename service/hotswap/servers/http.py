@@ -1,0 +1,110 @@
+"""Calls to a server that somebody registered: to the host they named, at an address that was checked, no farther.
+
+A name is resolved for every connection, which is made to the very address that was looked at, so that a name that
+changes its meaning in between leads nowhere else. Redirects are not followed.
+"""
+
+import socket
+from collections.abc import Collection, Mapping
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from service.domain.serving import is_forbidden_address
+from service.hotswap.servers.contract import ServerAway, ServerRefused
+
+# Loading waits for the weights, unloading in some servers for running generations.
+TIMEOUT_S = 120.0
+CONNECT_S = 5.0
+_TOLD = 200
+# Of a proxy that does not reach the server, or a server that is overloaded or starting.
+_AWAY = frozenset({408, 425, 429, 502, 503, 504})
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class Http:
+    """A server's HTTP interface. `api_key`: a bearer token."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self._http = httpx.Client(
+            base_url=url,
+            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+            transport=_Checked(),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, path: str) -> httpx.Response:
+        return self._call("GET", path, None, frozenset())
+
+    def post(self, path: str, body: Mapping[str, Any], *, expected: Collection[int] = ()) -> httpx.Response:
+        """`expected`: statuses besides success that the caller knows what to do with."""
+        return self._call("POST", path, body, expected)
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None, expected: Collection[int]
+    ) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, json=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ServerAway(f"{path}: {type(error).__name__}") from error
+        if response.is_success or response.status_code in expected:
+            return response
+        if response.status_code in _AWAY:
+            raise ServerAway(f"{path}: status {response.status_code}")
+        raise ServerRefused(f"{path}: status {response.status_code}")
+
+
+def told(response: httpx.Response) -> str:
+    """The beginning of what a server says about an error."""
+    return f"status {response.status_code}: {response.text[:_TOLD]}"
+
+
+def read(model: type[Answer], response: httpx.Response) -> Answer:
+    """An answer's JSON. Raises ServerRefused if it is something else."""
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ServerRefused(f"{response.request.url.path}: the answer is not what such a server answers") from error
+
+
+class Card(BaseModel):
+    """What `/v1/models` says of a model. `parent`: of an adapter the base model; `root`: its path."""
+
+    id: str
+    root: str | None = None
+    parent: str | None = None
+
+
+class Cards(BaseModel):
+    data: list[Card]
+
+    def adapters(self) -> Mapping[str, str]:
+        """Paths by name."""
+        return {card.id: card.root or "" for card in self.data if card.parent is not None}
+
+
+class _Checked(httpx.HTTPTransport):
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        # The Host header was made from the name already.
+        request.url = request.url.copy_with(host=_address(host, request.url.port))
+        return super().handle_request(request)
+
+
+def _address(host: str, port: int | None) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpx.ConnectError("the host is unknown") from error
+    addresses = [str(address[0]).partition("%")[0] for *_, address in found]
+    if any(is_forbidden_address(ip_address(address)) for address in addresses):
+        raise httpx.ConnectError("the host is at an address that is not allowed")
+    return addresses[0]
