@@ -11,7 +11,8 @@ COPY service service
 RUN /opt/lethe/bin/pip install --no-deps --no-build-isolation .
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 --no-create-home lethe && install -d -m 0700 -o lethe -g lethe /data /data/blobs
+RUN useradd --system --uid 10001 --no-create-home lethe && install -d -m 0700 -o lethe -g lethe /data /data/blobs && \
+    install -d -m 0755 -o lethe -g lethe /data/serving
 COPY --from=build /opt/lethe /opt/lethe
 ENV PATH=/opt/lethe/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LETHE_HOME=/data LETHE_HOST=0.0.0.0
 USER lethe

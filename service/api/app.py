@@ -32,6 +32,7 @@ from service.api.routes import (
     requests,
     roll_forwards,
     runs,
+    serving_targets,
     signing_keys,
     versions,
 )
@@ -56,6 +57,7 @@ RESOURCES = (
     runs,
     events,
     audit,
+    serving_targets,
     keys,
     signing_keys,
     hub,

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.domain.states import RequestState
 from service.settings import Settings
 from service.store.database import Store, Unit
 
+SWAP_BUCKETS = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 86_400)
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -36,9 +37,10 @@ class _Work(Collector):
         """Nothing: registering must not need the database."""
         yield from ()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         with self._store.read() as unit:
             yield from self._gauges(unit)
+            yield from _serving(unit)
 
     def _gauges(self, unit: Unit) -> Iterator[GaugeMetricFamily]:
         requests = GaugeMetricFamily("lethe_requests", "Unlearning requests.", labels=["state"])
@@ -66,3 +68,19 @@ class _Work(Collector):
             unit.targets.count_overdue(unit.now),
         )
         yield GaugeMetricFamily("lethe_outbox_lag", "Hints that the relay has not sent yet.", unit.runs.outbox_lag())
+
+
+def _serving(unit: Unit) -> Iterator[Metric]:
+    replicas = GaugeMetricFamily("lethe_replicas", "Inference replicas that Lethe drives.", labels=["state"])
+    counts = unit.serving.count_by_state()
+    for state in ("current", "behind", "failing"):
+        replicas.add_metric([state], counts.get(state, 0))
+    yield replicas
+    within, seconds = unit.serving.durations(SWAP_BUCKETS)
+    bounds = [*map(str, SWAP_BUCKETS), "+Inf"]
+    swaps = HistogramMetricFamily(
+        "lethe_swap_duration_seconds",
+        "From the acceptance of a request until a replica was proven to serve the version that answers it.",
+    )
+    swaps.add_metric([], list(zip(bounds, within, strict=True)), seconds)
+    yield swaps

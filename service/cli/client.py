@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, SigningKey, Version
+from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, ServingTarget, SigningKey, Version
 from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
@@ -178,6 +178,22 @@ class LetheClient:
         """The JSON Web Key Set that certificates verify with."""
         keys: Mapping[str, Any] = self.transport.get("/.well-known/jwks.json")
         return keys
+
+    # Inference servers
+
+    def add_serving_target(self, body: Mapping[str, Any]) -> ServingTarget:
+        return ServingTarget.model_validate(self.transport.send("POST", "/v1/serving-targets", body))
+
+    def serving_targets(self) -> Iterator[ServingTarget]:
+        """Newest first."""
+        return (ServingTarget.model_validate(item) for item in self._pages("/v1/serving-targets"))
+
+    def serving_target(self, target: str) -> ServingTarget:
+        return ServingTarget.model_validate(self.transport.get(f"/v1/serving-targets/{quote(target, safe='')}"))
+
+    def remove_serving_target(self, target: str, *, forget: bool) -> None:
+        """Have its replicas emptied, or `forget` them at once."""
+        self.transport.delete(f"/v1/serving-targets/{quote(target, safe='')}", {"forget": str(forget).lower()})
 
     # Signing keys and the audit chain
 

@@ -17,6 +17,7 @@ from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
 from service.cli.commands.retire import retire
+from service.cli.commands.servers import servers
 from service.cli.commands.signing_keys import signing_keys
 from service.cli.commands.status import status
 from service.cli.commands.train import import_adapter, train
@@ -53,6 +54,7 @@ app.command()(fetch)
 app.command()(manifest)
 app.command()(verify)
 app.add_typer(audit, name="audit")
+app.add_typer(servers, name="servers")
 app.add_typer(signing_keys, name="signing-keys")
 # Its options belong to the workers' side, which this command only starts.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(

@@ -117,6 +117,32 @@ class Run(_Answer):
     failure: Failure | None = None
 
 
+class Replica(_Answer):
+    """One line on one server."""
+
+    id: str
+    url: str
+    adapter: str
+    state: str
+    desired: str | None = None
+    proven: str | None = None
+    proven_at: datetime | None = None
+    outcome: str | None = None
+    step: str | None = None
+    failure: Failure | None = None
+
+
+class ServingTarget(_Answer):
+    id: str
+    name: str
+    kind: str
+    state: str
+    lines: list[str]
+    alias: str
+    mount: str
+    replicas: list[Replica] = Field(default_factory=list)
+
+
 class SigningKey(_Answer):
     kid: str
     purpose: str

@@ -62,6 +62,10 @@ class Transport:
         answer = self._call(method, path, body=body)
         return answer.json() if answer.content else None
 
+    def delete(self, path: str, params: Parameters | None = None) -> None:
+        """Raises Problem."""
+        self._call("DELETE", path, params=params)
+
     def upload(self, path: str, file: Path, *, content_type: str, params: Parameters | None = None) -> Json:
         """POST a file as the body, streamed from disk. Raises Problem."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from service.cli.output import Output
-from service.evidence.plain_words import Reading, read_audit_head, read_certificate, read_receipt
+from service.evidence.plain_words import Reading, read_audit_head, read_certificate, read_receipt, read_swap_receipt
 from service.evidence.statements import timestamp
 from service.evidence.verification import Verification
 
@@ -12,6 +12,7 @@ _READERS: Mapping[str, Callable[..., Reading]] = {
     "certificate": read_certificate,
     "receipt": read_receipt,
     "audit head": read_audit_head,
+    "swap receipt": read_swap_receipt,
 }
 
 
@@ -42,7 +43,7 @@ def _as_text(found: Verification, reading: Reading, directory: Path | None) -> I
         yield from (f"  {finding.code}: {finding.detail}" for finding in found.findings)
         return
     yield f"Verified: the {found.kind} is signed{_key(found)}, and nobody has changed it since."
-    if found.kind == "certificate":
+    if found.kind in ("certificate", "swap receipt"):
         yield _files(found, directory)
     yield from _section("It says:", reading.claims)
     yield from _section("It does not say:", reading.limits)

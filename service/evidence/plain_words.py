@@ -19,7 +19,7 @@ COPIES: Mapping[str, str] = {
     "out_of_fold_predictions": "predictions about them, kept for updates",
     "worker_caches": "what workers had decrypted of the data derived from them, on their disks and in memory",
     "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
-    "inference_replicas": "copies on inference servers, as long as those keep them; Lethe cannot see them",
+    "inference_replicas": "copies on inference servers, as long as those keep them; Lethe sees only those that it drives",
     "backups": "backups, as long as their owners keep them; Lethe cannot see them",
 }
 
@@ -98,6 +98,38 @@ def read_audit_head(said: Predicate) -> Reading:
     )
 
 
+def read_swap_receipt(said: Predicate) -> Reading:
+    """A swap receipt in plain words."""
+    version, probe = said.get("version") or {}, said.get("probe") or {}
+    return Reading(
+        claims=(
+            f"On {said.get('issued_at')} the {said.get('server')} server of replica {said.get('replica')} listed "
+            f"version {version.get('name')} and {_ANSWERED.get(str(probe.get('outcome')), 'answered')}.",
+            *(_removed(one) for one in said.get("removed") or ()),
+        ),
+        limits=(
+            "that it serves that version at any other time, or only that one",
+            "that no copy is left in memory or on the server's disk, or with anybody who read it",
+            _SIGNATURE,
+        ),
+    )
+
+
+_ANSWERED: Mapping[str, str] = {
+    "proven": "gave the answers to its probe that only this version gives",
+    "indistinct": "gave the answers to its probe that this version gives, and another one too, as far as rounding "
+    "lets them be told apart",
+}
+
+
+def _removed(one: Predicate) -> str:
+    how = {
+        True: "its weights were overwritten with zeros where they lay, and then the name was unloaded",
+        False: "the name was unloaded, but its weights could not be overwritten before",
+    }.get(one.get("overwritten"), "the name was unloaded, which frees its memory")  # type: ignore[call-overload]
+    return f"Before that, {one.get('name')} went: {how}."
+
+
 _SIGNATURE = "that it is true: a signature shows who says so, and that nobody has changed it since"
 
 
@@ -121,6 +153,12 @@ def _claims(said: Predicate) -> Iterator[str]:
     yield _amounts(said.get("data") or {})
     yield from _deadline(said.get("clock") or {})
     yield from _measured(said.get("measurements") or {}, (said.get("method") or {}).get("strategy"))
+    for replica in said.get("replicas") or ():
+        if replica.get("covers_request"):
+            yield (
+                f"Inference replica {replica.get('replica')} was proven on {replica.get('proven_at')} to serve "
+                f"version {replica.get('version')}."
+            )
 
 
 def _accepted(accepted: Predicate) -> str:
@@ -197,6 +235,10 @@ def _remains(said: Predicate) -> Iterator[str]:
         yield f"{told}, until {copy['until']} at the latest" if copy.get("until") else told
     for older in (said.get("version") or {}).get("superseded") or ():
         yield _fate(older)
+    for replica in said.get("replicas") or ():
+        if not replica.get("covers_request"):
+            served = "nothing yet" if replica.get("version") is None else f"version {replica['version']}"
+            yield f"inference replica {replica.get('replica')}, which had not swapped: it was proven to serve {served}"
 
 
 def _destroyed(said: Predicate) -> Iterator[str]:

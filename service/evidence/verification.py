@@ -25,9 +25,14 @@ from service.domain.signing import RevocationReason
 from service.evidence import dsse
 from service.evidence.key_set import KeySet, PublishedKey
 from service.evidence.keys import STATEMENT_TYPE
-from service.evidence.statements import AUDIT_HEAD, CERTIFICATE, RECEIPT, STATEMENT, timestamp
+from service.evidence.statements import AUDIT_HEAD, CERTIFICATE, RECEIPT, STATEMENT, SWAP_RECEIPT, timestamp
 
-KINDS: Mapping[str, str] = {CERTIFICATE: "certificate", RECEIPT: "receipt", AUDIT_HEAD: "audit head"}
+KINDS: Mapping[str, str] = {
+    CERTIFICATE: "certificate",
+    RECEIPT: "receipt",
+    AUDIT_HEAD: "audit head",
+    SWAP_RECEIPT: "swap receipt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Verification:
 
     @property
     def kind(self) -> str | None:
-        """`certificate`, `receipt` or `audit head`."""
+        """`certificate`, `receipt`, `audit head` or `swap receipt`."""
         return None if self.statement is None else KINDS.get(str(self.statement.get("predicateType")))
 
     @property
@@ -89,7 +94,7 @@ def verify_envelope(envelope: Mapping[str, Any], keys: KeySet) -> Verification:
 
 
 def with_files(found: Verification, directory: Path) -> Verification:
-    """Compare a certificate's subjects with the files below a directory as well; hidden files are passed over."""
+    """Compare a statement's subjects with the files below a directory as well; hidden files are passed over."""
     named = {name.partition("/")[2]: digest for name, digest in _subjects(found.statement)}
     present = {
         path.relative_to(directory).as_posix(): path

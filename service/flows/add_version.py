@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.adapters import Recipe, TrainingFormat
+from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
 from service.domain.errors import Busy, InvalidInput, Suppressed
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind
 from service.domain.states import VersionState
+from service.flows.fit import check_fits
 from service.flows.lines import check_in_service
 from service.flows.lookup import find_dataset, find_line
 from service.flows.new_version import take_number
@@ -17,7 +18,8 @@ from service.store.tables import Line, Version
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """Where a new anchor comes from. `archive` and `record`: blob prefixes of checked uploads (imports only).
+    """Where a new anchor comes from. Of imports only: `archive` and `record`, blob prefixes of checked uploads, and
+    `lora`, the form of the adapter.
 
     `rolls_forward`: number of the version whose recipe is trained anew, with the line's ledger replayed.
     """
@@ -29,6 +31,7 @@ class VersionSource:
     training_format: TrainingFormat
     archive: str | None = None
     record: str | None = None
+    lora: LoraSpec | None = None
     expected_losses: Mapping[str, float] | None = None
     rolls_forward: int | None = None
 
@@ -38,7 +41,7 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
 
     Raises:
         NotFound: unknown line or dataset.
-        InvalidInput: dataset and holdout share instance ids.
+        InvalidInput: dataset and holdout share instance ids, or the adapter does not fit the line's servers.
         Conflict: the line is retired.
         Suppressed: the dataset holds instances or subjects that were erased before.
         Busy: the line is training, importing or rebuilding already, or has open requests.
@@ -50,6 +53,7 @@ def add_version(unit: Unit, adapter: str, source: VersionSource, *, actor: str) 
         _check_holdout(unit, source.dataset, source.holdout)
     check_trainable(unit, line)
     _check_suppression(unit, line, source.dataset)
+    _check_form(unit, line, source)
     return begin_version(unit, line, source, actor=actor)
 
 
@@ -100,6 +104,12 @@ def _check_suppression(unit: Unit, line: Line, dataset_id: str) -> None:
         )
 
 
+def _check_form(unit: Unit, line: Line, source: VersionSource) -> None:
+    if source.recipe is not None:
+        check_fits(unit, line, source.recipe.lora, field="/source/recipe/lora")
+    check_fits(unit, line, source.lora, field="/archive/adapter_config.json")
+
+
 def _version(unit: Unit, line: Line, source: VersionSource) -> Version:
     return Version(
         id=new_id("ver"),
@@ -117,6 +127,7 @@ def _version(unit: Unit, line: Line, source: VersionSource) -> Version:
             "type": str(source.kind),
             "archive": source.archive,
             "record": source.record,
+            "lora": None if source.lora is None else source.lora.model_dump(mode="json"),
             "expected_losses": None if source.expected_losses is None else dict(source.expected_losses),
             "rolls_forward": source.rolls_forward,
         },

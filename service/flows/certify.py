@@ -76,6 +76,7 @@ def _facts(
         audit=facts.audit_pin(unit),
         remaining_copies=remaining_copies(unit, line, target),
         destroyed_copies=destroyed_copies(unit, line, target),
+        replicas=facts.replica_facts(unit, line, target),
     )
 
 

@@ -18,6 +18,7 @@ from service.evidence.facts import (
     Fate,
     LedgerFacts,
     MethodFacts,
+    ReplicaFacts,
     Retirement,
     SupersededVersion,
     VersionFacts,
@@ -130,6 +131,24 @@ def acceptance_of(target: Target) -> Acceptance | None:
 
 def audit_pin(unit: Unit) -> AuditPin:
     return AuditPin(*unit.feed.audit_pin())
+
+
+def replica_facts(unit: Unit, line: Line, target: Target) -> list[ReplicaFacts]:
+    """The line's inference replicas, and whether each was proven to serve a version that covers the target."""
+    needed = unit.ledger.highest_seq(target.id)
+    found = []
+    for replica in unit.serving.replicas_for(line.id):
+        server, version = unit.serving.target_of(replica), unit.versions.find(replica.proven_id)
+        found.append(
+            ReplicaFacts(
+                id=replica.id,
+                server=server.kind,
+                version=None if version is None else f"{line.name}@v{version.number}",
+                proven_at=replica.proven_at,
+                covers=version is not None and needed is not None and version.ledger_seq >= needed,
+            )
+        )
+    return found
 
 
 def _model_id(path: str) -> str:

@@ -22,6 +22,8 @@ from service.flows.erase import erased_by
 from service.flows.fail import escalate
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
+from service.flows.fit import CODE as MISFIT
+from service.flows.fit import misfit_of, spec_of
 from service.flows.level import level_of_anchor, level_of_answer
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
@@ -44,18 +46,20 @@ class TailMoved:
 def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnchor) -> None:
     """A trained or imported version becomes ready and the line's anchor.
 
-    A training set that holds something erased meanwhile is refused; the version is then `rejected`. One that
-    holds nothing of the kind covers every earlier request of the line: exactly, if it was trained here.
+    A training set that holds something erased meanwhile is refused, and so is an adapter that a server which was
+    registered meanwhile cannot serve; the version is then `rejected`. Else it covers every earlier request of the
+    line: exactly, if it was trained here.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
     line = unit.lines.lock(claim.line_id)
     version = unit.versions.get(str(run.version_id))
     if _was_overtaken(unit, line, run, version):
-        store_adapter(version, staged.adapter)
-        version.artefacts_prefix = staged.artefacts.prefix
-        version.source = {**version.source, "expected_losses": None}
-        reject(unit, line, version, code="erased-meanwhile", detail="Data of this training set were erased meanwhile.")
-        finish(unit, line, run, {})
+        _turn_down(unit, line, run, version, staged, _ERASED)
+        return
+    spec = spec_of(unit, version)
+    misfit = None if spec is None else misfit_of(unit, line, spec)
+    if misfit is not None:
+        _turn_down(unit, line, run, version, staged, (MISFIT, misfit))
         return
     _become_anchor(unit, line, version, staged)
     store_adapter(version, staged.adapter)
@@ -66,6 +70,21 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
     _upgrade(unit, vault, line, run, version, [])
     line.rebuild_due_at = None
     finish(unit, line, run, staged.result.seconds)
+
+
+_ERASED = ("erased-meanwhile", "Data of this training set were erased meanwhile.")
+
+
+def _turn_down(
+    unit: Unit, line: Line, run: Run, version: Version, staged: StagedAnchor, reason: tuple[str, str]
+) -> None:
+    """Reject a finished version; what was made of it is swept."""
+    store_adapter(version, staged.adapter)
+    version.artefacts_prefix = staged.artefacts.prefix
+    version.source = {**version.source, "expected_losses": None}
+    code, detail = reason
+    reject(unit, line, version, code=code, detail=detail)
+    finish(unit, line, run, {})
 
 
 def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer) -> None:

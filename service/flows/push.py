@@ -82,8 +82,7 @@ def claim_replica(unit: Unit, vault: Vault, replica_id: str, *, lease_s: float) 
     row = unit.serving.lock(replica_id)
     if row is None or (row.lease_until is not None and row.lease_until >= unit.now):
         return None
-    target = unit.serving.target(row.target_id)
-    assert target is not None, "a target outlives its replicas"
+    target = unit.serving.target_of(row)
     # What is wanted is written under the line's lock, and files are deleted under it.
     line = unit.lines.lock(row.line_id)
     stable, others = (None, []) if target.leaving_at is not None else _followed(unit, line, target.alias)
@@ -269,9 +268,9 @@ def _release(unit: Unit, row: Replica, pause_s: float) -> None:
 
 
 def _let_go(unit: Unit, row: Replica) -> None:
-    target = unit.serving.target(row.target_id)
+    target = unit.serving.target_of(row)
     unit.serving.remove(row)
-    if target is not None and not unit.serving.replicas_of(target.id):
+    if not unit.serving.replicas_of(target.id):
         drop_target(unit, target, actor="lethe")
 
 

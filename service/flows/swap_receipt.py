@@ -25,8 +25,7 @@ def sign_swap(
     unit: Unit, vault: Vault, line: Line, replica: Replica, version: Version, swapped: Swapped
 ) -> SwapReceipt:
     """Sign, record and announce. What was removed before is told once."""
-    target = unit.serving.target(replica.target_id)
-    assert target is not None, "a target outlives its replicas"
+    target = unit.serving.target_of(replica)
     row = SwapReceipt(
         id=new_id("swap"),
         replica_id=replica.id,

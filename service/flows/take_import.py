@@ -33,10 +33,11 @@ class ImportUpload:
 
 @dataclass(frozen=True, slots=True)
 class StoredImport:
-    """Blob prefixes of a checked upload."""
+    """Blob prefixes of a checked upload, and the form of the adapter."""
 
     archive: str
     record: str | None
+    lora: LoraSpec
 
 
 def take_import(blobs: Blobs, upload: ImportUpload, *, base_path: str, recipe: Recipe | None) -> StoredImport:
@@ -59,7 +60,7 @@ def take_import(blobs: Blobs, upload: ImportUpload, *, base_path: str, recipe: R
             _check_recipe(recipe.lora, checked.spec)
         if upload.record is not None:
             extract_record(_on_disk(upload.record, directory / "record-archive"), record)
-        return _stored(blobs, adapter, record if upload.record is not None else None)
+        return _stored(blobs, adapter, record if upload.record is not None else None, checked.spec)
 
 
 def discard(blobs: Blobs, stored: StoredImport) -> None:
@@ -68,9 +69,9 @@ def discard(blobs: Blobs, stored: StoredImport) -> None:
         blobs.delete_tree(prefix)
 
 
-def _stored(blobs: Blobs, adapter: Path, record: Path | None) -> StoredImport:
+def _stored(blobs: Blobs, adapter: Path, record: Path | None, spec: LoraSpec) -> StoredImport:
     prefix = f"uploads/{uuid7().hex}"
-    stored = StoredImport(f"{prefix}/adapter", None if record is None else f"{prefix}/record")
+    stored = StoredImport(f"{prefix}/adapter", None if record is None else f"{prefix}/record", spec)
     try:
         blobs.put_tree(adapter, stored.archive)
         if record is not None:

@@ -26,7 +26,9 @@ from service.api.schemas.requests import (
     RequestPage,
     RequestRead,
 )
+from service.api.schemas.serving_targets import SwapReceiptList
 from service.api.views.requests import PATH, certificate_read, report_read, request_accepted, request_read
+from service.api.views.serving_targets import swap_receipts
 from service.api.visibility import view_of, visible_line, visible_request
 from service.domain.states import RequestState
 from service.flows import decide
@@ -135,6 +137,13 @@ def list_certificates(request_id: RequestId, context: InContext, actor: Caller) 
         request = visible_request(unit, actor, request_id)
         rows = unit.requests.certificates(request.id)
         return CertificateList(items=[certificate_read(unit, row) for row in rows])
+
+
+@router.get("/{request_id}/swap-receipts", responses=problems(404))
+def list_swap_receipts(request_id: RequestId, context: InContext, actor: Caller) -> SwapReceiptList:
+    """List the signed receipts of inference replicas that serve a version which covers the request."""
+    with context.store.read() as unit:
+        return SwapReceiptList(items=list(swap_receipts(unit, visible_request(unit, actor, request_id))))
 
 
 @router.post("/{request_id}/approve", responses=problems(404, 409))

@@ -158,6 +158,7 @@ def _imported(
         source.training_format,
         archive=stored.archive,
         record=stored.record,
+        lora=stored.lora,
         expected_losses=source.expected_losses,
     )
     try:

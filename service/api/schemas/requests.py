@@ -8,6 +8,7 @@ from service.api.schemas.common import Failure, Input, JsonObject, Moment, Outpu
 from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.operations import Operation
+from service.domain.serving import ServerKind
 from service.domain.states import Outcome, RequestState, TargetState
 
 Reason = Field(min_length=1, max_length=500, description="Why, for the record.", examples=["identity not proven"])
@@ -70,6 +71,7 @@ class Links(Output):
     report: str = Field(description="Measurements.", examples=["/v1/unlearning-requests/req_0192…/report"])
     certificates: str = Field(description="Signed statements.")
     receipt: str = Field(description="Signed proof of receipt.")
+    swap_receipts: str = Field(description="Signed proof of what inference replicas serve.")
     events: str = Field(description="What happens to it.", examples=["/v1/events?request=req_0192…"])
 
 
@@ -180,6 +182,16 @@ class StrategyChoice(Output):
     decided_at: datetime = Field(description="When.")
 
 
+class ReplicaReport(Output):
+    """An inference replica that Lethe drives."""
+
+    replica: str = Field(description="Its id.", examples=["rep_0192…"])
+    server: ServerKind = Field(description="What kind of server it is.", examples=["vllm"])
+    version: str | None = Field(description="The version that it was last proven to serve.", examples=["v2"])
+    proven_at: datetime | None = Field(description="When.")
+    has_swapped: bool = Field(description="Whether that version covers the request.", examples=[True])
+
+
 class TargetReport(Output):
     adapter: str = Field(description="The line.", examples=["support-bot"])
     state: TargetState = Field(description="How far it is there.", examples=["succeeded"])
@@ -189,6 +201,7 @@ class TargetReport(Output):
         description="That a person accepted an outcome which falls short; null if nobody did or had to."
     )
     choices: list[StrategyChoice] = Field(description="How it came to its strategy: first choice, then escalations.")
+    replicas: list[ReplicaReport] = Field(description="The inference replicas that Lethe drives, as they are now.")
     runs: list[MeasuredRun] = Field(description="The runs that answered it or tried to, newest first.")
 
 

@@ -8,6 +8,7 @@ from service.api.schemas.requests import (
     CertificateRead,
     Links,
     MeasuredRun,
+    ReplicaReport,
     ReportRead,
     RequestAccepted,
     RequestRead,
@@ -17,7 +18,7 @@ from service.api.schemas.requests import (
 )
 from service.api.views.adapters import version_name
 from service.domain.states import TERMINAL_REQUEST_STATES
-from service.flows.facts import acceptance_of
+from service.flows.facts import acceptance_of, replica_facts
 from service.flows.plan import Plan
 from service.store.database import Unit
 from service.store.tables import Certificate, Run, Target, UnlearningRequest
@@ -84,6 +85,7 @@ def _links(request_id: str) -> Links:
         report=f"{self}/report",
         certificates=f"{self}/certificates",
         receipt=f"{self}/receipt",
+        swap_receipts=f"{self}/swap-receipts",
         events=f"/v1/events?request={request_id}",
     )
 
@@ -115,11 +117,25 @@ def report_read(unit: Unit, request: UnlearningRequest) -> ReportRead:
                 claim_level=target.claim_level,
                 acceptance=acceptance_of(target),
                 choices=[StrategyChoice.model_validate(choice) for choice in target.choices or ()],
+                replicas=_replicas(unit, target),
                 runs=_measured(unit, target, [c for c in certificates if c.target_id == target.id]),
             )
             for target in unit.targets.of_request(request.id)
         ],
     )
+
+
+def _replicas(unit: Unit, target: Target) -> list[ReplicaReport]:
+    return [
+        ReplicaReport(
+            replica=facts.id,
+            server=facts.server,
+            version=None if facts.version is None else facts.version.partition("@")[2],
+            proven_at=facts.proven_at,
+            has_swapped=facts.covers,
+        )
+        for facts in replica_facts(unit, unit.lines.get(target.line_id), target)
+    ]
 
 
 def _measured(unit: Unit, target: Target, certificates: list[Certificate]) -> list[MeasuredRun]:

@@ -17,6 +17,10 @@ class ServingRepository(Repository):
     def target(self, target_id: str) -> ServingTarget | None:
         return self.session.get(ServingTarget, target_id)
 
+    def target_of(self, replica: Replica) -> ServingTarget:
+        """Targets outlive their replicas."""
+        return self.session.get_one(ServingTarget, replica.target_id)
+
     def target_by_name(self, name: str) -> ServingTarget | None:
         return self.session.scalar(select(ServingTarget).where(ServingTarget.name == name))
 
