@@ -19,7 +19,7 @@ COPIES: Mapping[str, str] = {
     "out_of_fold_predictions": "predictions about them, kept for updates",
     "worker_caches": "what workers had decrypted of the data derived from them, on their disks and in memory",
     "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
-    "inference_replicas": "copies on inference servers, as long as those keep them; Lethe sees only those that it drives",
+    "inference_replicas": "copies on inference servers, as long as those keep them; Lethe sees only those it drives",
     "backups": "backups, as long as their owners keep them; Lethe cannot see them",
 }
 

@@ -28,17 +28,19 @@ def target_read(unit: Unit, row: ServingTarget) -> ServingTargetRead:
         limits=Limits(max_lora_rank=row.max_lora_rank, target_modules=row.target_modules),
         has_api_key=row.ciphertext is not None,
         created_at=row.created_at,
-        replicas=[_replica(unit, replica) for replica in unit.serving.replicas_of(row.id)],
+        replicas=[_replica(unit, row, replica) for replica in unit.serving.replicas_of(row.id)],
     )
 
 
-def _replica(unit: Unit, row: Replica) -> ReplicaRead:
+def _replica(unit: Unit, target: ServingTarget, row: Replica) -> ReplicaRead:
+    alias = None if target.leaving_at is not None else unit.lines.alias(row.line_id, target.alias)
+    desired = None if alias is None else alias.version_id
     return ReplicaRead(
         id=row.id,
         url=row.url,
         adapter=unit.lines.get(row.line_id).name,
-        state=_state(row),
-        desired=version_name(unit, row.desired_id),
+        state=_state(row, desired),
+        desired=version_name(unit, desired),
         desired_at=row.desired_at,
         proven=version_name(unit, row.proven_id),
         proven_at=row.proven_at,
@@ -52,11 +54,11 @@ def _replica(unit: Unit, row: Replica) -> ReplicaRead:
     )
 
 
-def _state(row: Replica) -> ReplicaState:
+def _state(row: Replica, desired: str | None) -> ReplicaState:
     """As the metrics count it."""
     if row.attempts > 0:
         return "failing"
-    return "current" if row.proven_id == row.desired_id else "behind"
+    return "current" if row.checked_at is not None and row.proven_id == desired else "behind"
 
 
 def _failure(error: dict[str, object]) -> ReplicaFailure:

@@ -3,10 +3,23 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
-from service.store.repositories.base import Page, Repository
+from service.store.repositories.base import Page, Repository, Row
 from service.store.tables import Alias, Replica, ServingTarget, SwapReceipt, Version
+
+
+# Whether a replica was told of another version than its alias points at now.
+_MOVED = and_(
+    ServingTarget.leaving_at.is_(None),
+    func.coalesce(Alias.version_id, "") != func.coalesce(Replica.desired_id, ""),
+)
+
+
+def _with_alias(query: Select[Row]) -> Select[Row]:
+    """A query of replicas with the alias that each follows, if there is one."""
+    follows = and_(Alias.line_id == Replica.line_id, Alias.name == ServingTarget.alias)
+    return query.join(ServingTarget, ServingTarget.id == Replica.target_id).outerjoin(Alias, follows)
 
 
 class ServingRepository(Repository):
@@ -54,18 +67,10 @@ class ServingRepository(Repository):
 
     def due(self, now: datetime) -> Sequence[str]:
         """Ids of replicas that nobody is at, whose time has come or whose alias has moved."""
-        moved = func.coalesce(Alias.version_id, "") != func.coalesce(Replica.desired_id, "")
-        query = (
-            select(Replica.id)
-            .join(ServingTarget, ServingTarget.id == Replica.target_id)
-            .outerjoin(Alias, and_(Alias.line_id == Replica.line_id, Alias.name == ServingTarget.alias))
-            .where(
-                or_(Replica.lease_until.is_(None), Replica.lease_until < now),
-                or_(Replica.due_at <= now, and_(ServingTarget.leaving_at.is_(None), moved)),
-            )
-            .order_by(Replica.due_at)
+        query = _with_alias(select(Replica.id)).where(
+            or_(Replica.lease_until.is_(None), Replica.lease_until < now), or_(Replica.due_at <= now, _MOVED)
         )
-        return self.session.scalars(query).all()
+        return self.session.scalars(query.order_by(Replica.due_at)).all()
 
     def held(self) -> set[str]:
         """Ids of all versions that may be on some replica."""
@@ -92,9 +97,11 @@ class ServingRepository(Repository):
 
     def count_by_state(self) -> Mapping[str, int]:
         """Replicas that serve what they shall (`current`), that are on their way (`behind`), or `failing`."""
-        current = func.coalesce(Replica.proven_id, "") == func.coalesce(Replica.desired_id, "")
-        state = case((Replica.attempts > 0, "failing"), (current, "current"), else_="behind")
-        return dict(self.session.execute(select(state, func.count()).group_by(state)).all())
+        proven = func.coalesce(Replica.proven_id, "") == func.coalesce(Replica.desired_id, "")
+        current = and_(Replica.checked_at.is_not(None), proven, ~_MOVED)
+        state = case((Replica.attempts > 0, "failing"), (current, "current"), else_="behind").label("state")
+        query = _with_alias(select(state, func.count(Replica.id))).group_by(state)
+        return dict(self.session.execute(query).all())
 
     def durations(self, bounds: Sequence[float]) -> tuple[Sequence[int], float]:
         """How many swaps took at most each of these seconds, the last number being of all, and their sum."""
