@@ -8,7 +8,6 @@ from sqlalchemy import Select, and_, case, func, or_, select
 from service.store.repositories.base import Page, Repository, Row
 from service.store.tables import Alias, Replica, ServingTarget, SwapReceipt, Version
 
-
 # Whether a replica was told of another version than its alias points at now.
 _MOVED = and_(
     ServingTarget.leaving_at.is_(None),
