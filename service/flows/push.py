@@ -17,7 +17,7 @@ from service.flows.serving_targets import api_key_of, drop_target
 from service.flows.swap_receipt import Swapped, sign_swap
 from service.flows.vault import Vault
 from service.store.database import Unit
-from service.store.tables import Line, Replica, Version
+from service.store.tables import Alias, Line, Replica, Version
 
 _GONE = (VersionState.withdrawn, VersionState.quarantined)
 
@@ -85,8 +85,9 @@ def claim_replica(unit: Unit, vault: Vault, replica_id: str, *, lease_s: float) 
     target = unit.serving.target_of(row)
     # What is wanted is written under the line's lock, and files are deleted under it.
     line = unit.lines.lock(row.line_id)
-    stable, others = (None, []) if target.leaving_at is not None else _followed(unit, line, target.alias)
-    _desire(unit, row, stable)
+    alias = None if target.leaving_at is not None else unit.lines.alias(line.id, target.alias)
+    stable, others = (None, []) if alias is None else _followed(unit, alias)
+    _desire(unit, row, None if alias is None else alias.version_id)
     refused = _still_refused(row, [version for version in (stable, *others) if version is not None])
     wanted = {version.id for version in (stable, *others) if version is not None}
     row.held = sorted({*row.held, *wanted} - refused)
@@ -106,7 +107,9 @@ def claim_replica(unit: Unit, vault: Vault, replica_id: str, *, lease_s: float) 
         stable=None if stable is None else _wanted(line, stable),
         others=tuple(_wanted(line, version) for version in others),
         withdrawn={_name(line, version): _hex(version) for version in gone if version.digest},
-        is_settled=row.proven_id == row.desired_id and row.step is None and (row.attempts == 0 or bool(refused)),
+        is_settled=row.proven_id == (None if stable is None else stable.id)
+        and row.step is None
+        and (row.attempts == 0 or bool(refused)),
         refused=refused,
         is_leaving=target.leaving_at is not None,
     )
@@ -203,11 +206,8 @@ def unneeded_digests(unit: Unit, digests: Collection[str], *, lock: bool = False
     return set(digests) - {_hex(version) for version in versions if version.id in held}
 
 
-def _followed(unit: Unit, line: Line, alias_name: str) -> tuple[Version | None, list[Version]]:
+def _followed(unit: Unit, alias: Alias) -> tuple[Version | None, list[Version]]:
     """The version that an alias points at and those on trial there, as far as they are in service."""
-    alias = unit.lines.alias(line.id, alias_name)
-    if alias is None:
-        return None, []
     stable, tried = unit.versions.get(alias.version_id), unit.versions.find(alias.canary_id)
     others = [tried] if tried is not None and tried.id != stable.id else []
     return (
@@ -216,8 +216,7 @@ def _followed(unit: Unit, line: Line, alias_name: str) -> tuple[Version | None, 
     )
 
 
-def _desire(unit: Unit, row: Replica, stable: Version | None) -> None:
-    desired = None if stable is None else stable.id
+def _desire(unit: Unit, row: Replica, desired: str | None) -> None:
     if row.desired_id != desired:
         row.desired_id, row.desired_at, row.attempts, row.error = desired, unit.now, 0, None
 

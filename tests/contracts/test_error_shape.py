@@ -32,6 +32,7 @@ PARAMETERS = {
     "request_id": "req_0",
     "run_id": "run_0",
     "key_id": "key_0",
+    "target_id": "srv_0",
 }
 
 

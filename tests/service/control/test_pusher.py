@@ -3,9 +3,11 @@
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from service.control.pusher import Pusher
@@ -336,18 +338,27 @@ def test_two_pushers_do_not_take_the_same_replica(serving: Serving, vllm: VllmDo
     assert names(vllm).keys() == {"bot@v1", "bot@production"}
 
 
-def test_a_pusher_that_is_told_to_end_leaves_off_between_two_steps(serving: Serving, vllm: VllmDouble) -> None:
-    serving.publish()
-    target = serving.register(vllm.url)
-    first = serving.pusher()
-    first.close()
-    with pytest.raises(RuntimeError):
-        first.push_due()
-    second = serving.pusher()
-    push(second)
-    second.close()
-    (replica,) = serving.replicas(target)
-    assert replica.proven_id == replica.desired_id
+def test_a_pusher_that_is_told_to_end_leaves_off_between_two_steps(serving: Serving) -> None:
+    with vllm_double(serving.base, max_loras=4, token_s=0.05) as double:
+        first, second = serving.pusher(patience_s=60), serving.pusher()
+        serving.publish()
+        target = serving.register(double.url)
+        push(first)
+        body = {"model": "bot@v1", "prompt": [1], "max_tokens": 100, "logprobs": 1}
+        with ThreadPoolExecutor() as client:
+            client.submit(httpx.post, f"{double.url}/v1/completions", json=body, timeout=30)
+            wait_until(lambda: any("bot@v1" in body.values() for _, _, body in double.requests[-1:]))
+            serving.publish()
+            first.push_due()
+            wait_until(lambda: serving.replicas(target)[0].step is SwapStep.drain)
+            first.close()
+            (replica,) = serving.replicas(target)
+            assert (replica.step, replica.lease_until) == (SwapStep.drain, None)
+            assert "bot@v1" in names(double)
+            push(second)
+        second.close()
+        assert names(double).keys() == {"bot@v2", "bot@production"}
+        assert double.engine.copies_of(serving.published[0]) == 0
 
 
 class TestSglang:
