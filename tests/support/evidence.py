@@ -4,6 +4,8 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from service.domain.adapters import ClaimLevel
+from service.domain.probes import ProbeOutcome
+from service.domain.serving import Precision, ServerKind
 from service.evidence.facts import (
     ActorFacts,
     AuditPin,
@@ -17,7 +19,10 @@ from service.evidence.facts import (
     LedgerFacts,
     MethodFacts,
     RemainingCopy,
+    RemovedAdapter,
+    ReplicaFacts,
     SupersededVersion,
+    SwapFacts,
     VersionFacts,
 )
 from service.evidence.keys import Signer
@@ -90,4 +95,27 @@ def certificate_facts() -> CertificateFacts:
             RemainingCopy(Copy.backups, None),
         ],
         destroyed_copies=[DestroyedCopy(Copy.sealed_rows, NOON + timedelta(minutes=2))],
+        replicas=[
+            ReplicaFacts("rep_1", ServerKind.vllm, "support-bot@v2", NOON + timedelta(minutes=1), covers=True),
+            ReplicaFacts("rep_2", ServerKind.sglang, None, None, covers=False),
+        ],
+    )
+
+
+def swap_facts() -> SwapFacts:
+    """A replica that serves a version whose files' contents are FILES."""
+    return SwapFacts(
+        id="swap_1",
+        issued_at=NOON + timedelta(minutes=3),
+        target_id="srv_1",
+        replica_id="rep_1",
+        server=ServerKind.vllm,
+        version="support-bot@v3",
+        digest="sha256:00",
+        files={"adapter_model.safetensors": HASHES[0], "adapter_config.json": HASHES[1]},
+        desired_at=NOON + timedelta(minutes=2),
+        outcome=ProbeOutcome.proven,
+        distances={"version": 0.001, "base": 1.5, "previous": 0.4},
+        precision=Precision.bfloat16,
+        removed=[RemovedAdapter("support-bot@v1", False), RemovedAdapter("support-bot@v2", True)],
     )

@@ -1,10 +1,12 @@
 """Serving targets over HTTP: registered, shown without secrets, let go of; and what does not fit them is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.control.pusher import Pusher
 from service.domain.scopes import Scope
 from service.flows.fit import CODE
 from service.flows.publish import publish_first_anchor
@@ -12,7 +14,9 @@ from service.flows.serving_targets import api_key_of
 from service.store.tables import Replica
 from tests.support.api import Api, assert_problem
 from tests.support.house import RECIPE, people
+from tests.support.serving import Serving
 from tests.support.uploads import archive, files
+from tests.support.vllm_double import vllm_double
 
 URL = "/v1/serving-targets"
 
@@ -175,3 +179,45 @@ class TestGate:
             publish_first_anchor(unit, api.vault, claimed, api.staged_anchor())
         read = api.client.get("/v1/adapters/bot/versions/v1").json()
         assert (read["state"], read["rejection"]["code"]) == ("rejected", CODE)
+
+
+def test_what_clients_see_of_a_swap(api: Api, tmp_path: Path) -> None:
+    serving = Serving(api, tmp_path)
+    pusher = serving.pusher()
+    serving.publish()
+    with vllm_double(serving.base, max_loras=4) as double:
+        path = f"{URL}/{serving.register(double.url)}"
+        push(pusher)
+        serving.publish()
+        (request,) = serving.publisher.requests
+        evidence = api.client.get(f"/v1/unlearning-requests/{request}").json()["links"]["swap_receipts"]
+        assert replicas_in_report(api, request) == [("v1", False)]
+        assert api.client.get(path).json()["replicas"][0]["state"] == "behind"
+        assert api.client.get(evidence).json() == {"items": []}
+        push(pusher)
+    (replica,) = api.client.get(path).json()["replicas"]
+    assert (replica["state"], replica["desired"], replica["proven"], replica["loaded"]) == (
+        "current", "v2", "v2", ["v2"],
+    )  # fmt: skip
+    assert replicas_in_report(api, request) == [("v2", True)]
+    page = api.client.get(f"/v1/unlearning-requests/{request}/report", params={"format": "html"}).text
+    assert "Inference replicas that Lethe drives" in page
+    assert replica["id"] in page
+    (receipt,) = api.client.get(evidence).json()["items"]
+    assert (receipt["version"], receipt["replica"], receipt["outcome"]) == ("v2", replica["id"], "proven")
+    assert 0 < receipt["seconds"] < 60
+    metrics = api.client_of(None).get("/metrics").text
+    assert 'lethe_replicas{state="current"} 1.0' in metrics
+    assert 'lethe_replicas{state="behind"} 0.0' in metrics
+    assert "lethe_swap_duration_seconds_count 2.0" in metrics
+    pusher.close()
+
+
+def push(pusher: Pusher) -> None:
+    pusher.push_due()
+    pusher.wait()
+
+
+def replicas_in_report(api: Api, request: str) -> list[tuple[str, bool]]:
+    (target,) = api.client.get(f"/v1/unlearning-requests/{request}/report").json()["targets"]
+    return [(replica["version"], replica["has_swapped"]) for replica in target["replicas"]]

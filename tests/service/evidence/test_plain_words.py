@@ -8,11 +8,19 @@ import pytest
 
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
+from service.domain.probes import ProbeOutcome
 from service.evidence.audit import Head
-from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy, Retirement
-from service.evidence.plain_words import COPIES, Reading, read_audit_head, read_certificate, read_receipt
-from service.evidence.statements import audit_head, certificate, receipt
-from tests.support.evidence import HASHES, NOON, certificate_facts
+from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy, RemovedAdapter, Retirement
+from service.evidence.plain_words import (
+    COPIES,
+    Reading,
+    read_audit_head,
+    read_certificate,
+    read_receipt,
+    read_swap_receipt,
+)
+from service.evidence.statements import audit_head, certificate, receipt, swap_receipt
+from tests.support.evidence import HASHES, NOON, certificate_facts, swap_facts
 
 
 def read(facts: CertificateFacts) -> Reading:
@@ -144,7 +152,30 @@ def test_an_audit_head_says_how_long_the_chain_is() -> None:
     assert HASHES[0] in reading.claims[0]
 
 
+def test_replicas_that_had_swapped_are_claimed_and_the_others_remain() -> None:
+    reading = read(certificate_facts())
+
+    assert any("replica rep_1 was proven" in claim and "support-bot@v2" in claim for claim in reading.claims)
+    assert any("replica rep_2, which had not swapped" in line for line in reading.remains)
+    assert not any("rep_1" in line for line in reading.remains)
+
+
+def test_a_swap_receipt_says_what_was_seen_and_no_more() -> None:
+    reading = read_swap_receipt(swap_receipt(swap_facts())["predicate"])  # type: ignore[arg-type]
+
+    assert "listed version support-bot@v3 and gave the answers to its probe that only" in reading.claims[0]
+    assert "support-bot@v1 went: the name was unloaded, but its weights could not be overwritten" in reading.claims[1]
+    assert "support-bot@v2 went: its weights were overwritten with zeros" in reading.claims[2]
+    assert any("no copy is left" in limit for limit in reading.limits)
+
+    indistinct = replace(swap_facts(), outcome=ProbeOutcome.indistinct, removed=[RemovedAdapter("a@v1", None)])
+    told = text(read_swap_receipt(swap_receipt(indistinct)["predicate"]))  # type: ignore[arg-type]
+    assert "and another one too" in told
+    assert "which frees its memory" in told
+
+
 def test_members_that_are_missing_are_passed_over() -> None:
     assert read_certificate({}).claims
     assert read_receipt({}).claims
     assert read_audit_head({}).claims
+    assert read_swap_receipt({}).claims

@@ -17,13 +17,15 @@ from service.evidence.statements import (
     CLAIMS,
     FAILED,
     RETIRED,
+    SWAP_RECEIPT,
     audit_head,
     certificate,
     commitment,
     receipt,
+    swap_receipt,
     timestamp,
 )
-from tests.support.evidence import HASHES, NOON, certificate_facts
+from tests.support.evidence import HASHES, NOON, certificate_facts, swap_facts
 
 
 @pytest.fixture
@@ -158,6 +160,47 @@ def test_a_certificate_lists_the_copies_that_are_gone(facts: CertificateFacts) -
     assert predicate(certificate(facts))["destroyed_copies"] == [
         {"kind": "sealed_rows", "destroyed_at": "2025-01-31T12:02:00.000Z"},
     ]
+
+
+def test_a_certificate_says_which_replicas_had_swapped(facts: CertificateFacts) -> None:
+    assert predicate(certificate(facts))["replicas"] == [
+        {
+            "replica": "rep_1",
+            "server": "vllm",
+            "version": "support-bot@v2",
+            "proven_at": "2025-01-31T12:01:00.000Z",
+            "covers_request": True,
+        },
+        {"replica": "rep_2", "server": "sglang", "version": None, "proven_at": None, "covers_request": False},
+    ]
+
+
+def test_a_swap_receipt_is_about_the_files_that_are_served() -> None:
+    statement = swap_receipt(swap_facts())
+
+    assert statement["predicateType"] == SWAP_RECEIPT
+    assert statement["subject"] == [
+        {"name": "support-bot@v3/adapter_config.json", "digest": {"sha256": HASHES[1]}},
+        {"name": "support-bot@v3/adapter_model.safetensors", "digest": {"sha256": HASHES[0]}},
+    ]
+    assert predicate(statement) == {
+        "receipt": "swap_1",
+        "issued_at": "2025-01-31T12:03:00.000Z",
+        "target": "srv_1",
+        "replica": "rep_1",
+        "server": "vllm",
+        "version": {"name": "support-bot@v3", "digest": "sha256:00"},
+        "desired_at": "2025-01-31T12:02:00.000Z",
+        "probe": {
+            "outcome": "proven",
+            "distances": {"version": 0.001, "base": 1.5, "previous": 0.4},
+            "precision": "bfloat16",
+        },
+        "removed": [
+            {"name": "support-bot@v1", "overwritten": False},
+            {"name": "support-bot@v2", "overwritten": True},
+        ],
+    }
 
 
 def test_a_certificate_says_whether_the_deadline_was_kept(facts: CertificateFacts) -> None:
