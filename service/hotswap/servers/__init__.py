@@ -1,5 +1,7 @@
 """Inference servers over HTTP, one module a kind."""
 
+from collections.abc import Callable, Mapping
+
 from service.domain.serving import ServerKind
 from service.hotswap.servers.contract import AdapterRefused, NotVisible, Server, ServerAway, ServerError, ServerRefused
 from service.hotswap.servers.http import Http
@@ -16,7 +18,7 @@ __all__ = [
     "connect",
 ]
 
-_KINDS = {ServerKind.vllm: Vllm, ServerKind.sglang: Sglang}
+_KINDS: Mapping[ServerKind, Callable[[Http], Server]] = {ServerKind.vllm: Vllm, ServerKind.sglang: Sglang}
 
 
 def connect(kind: ServerKind, url: str, api_key: str | None = None) -> Server:

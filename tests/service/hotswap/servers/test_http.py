@@ -1,0 +1,90 @@
+"""Calls go to the host that was named and nowhere else, and every answer that is no success has a meaning."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from service.domain.serving import ServerKind
+from service.hotswap.servers import ServerAway, ServerRefused, connect
+from service.hotswap.servers.http import Http
+from tests.support.api_server import served
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    app = FastAPI()
+
+    @app.get("/status/{status}")
+    def answer(status: int) -> Response:
+        return Response(status_code=status)
+
+    @app.get("/elsewhere")
+    def elsewhere() -> Response:
+        return RedirectResponse("/status/200")
+
+    @app.get("/headers")
+    def headers(request: Request) -> Response:
+        return JSONResponse({"host": request.headers["host"], "key": request.headers.get("authorization")})
+
+    @app.get("/below/v1/models")
+    def models() -> Response:
+        return JSONResponse({"models": []})
+
+    with served(app) as base:
+        yield base
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have every name mean one address."""
+    real = socket.getaddrinfo
+
+    def to(address: str) -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda _, port, **options: real(address, port, **options))
+
+    return to
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_a_server_that_is_busy_or_behind_a_proxy_is_away(url: str, status: int) -> None:
+    with pytest.raises(ServerAway, match=str(status)):
+        Http(url, None).get(f"/status/{status}")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_other_errors_are_refusals_unless_they_are_expected(url: str, status: int) -> None:
+    with pytest.raises(ServerRefused, match=str(status)):
+        Http(url, None).get(f"/status/{status}")
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(ServerAway, match="ConnectError"):
+        Http("http://127.0.0.1:1", None).get("/v1/models")
+
+
+def test_redirects_are_not_followed(url: str) -> None:
+    with pytest.raises(ServerRefused, match="307"):
+        Http(url, None).get("/elsewhere")
+
+
+def test_the_call_names_the_host_and_carries_the_key(url: str, resolve: Callable[[str], None]) -> None:
+    resolve("127.0.0.1")
+    port = url.rpartition(":")[2]
+    told: dict[str, Any] = Http(f"http://vllm-0:{port}", "secret").get("/headers").json()
+    assert told == {"host": f"vllm-0:{port}", "key": "Bearer secret"}
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0"])  # noqa: S104
+def test_a_name_that_means_a_machines_own_address_is_not_called(address: str, resolve: Callable[[str], None]) -> None:
+    resolve(address)
+    with pytest.raises(ServerAway, match="ConnectError"):
+        Http("http://vllm-0:8000", None).get("/v1/models")
+
+
+def test_an_answer_that_is_something_else(url: str) -> None:
+    with pytest.raises(ServerRefused, match="not what such a server answers"):
+        connect(ServerKind.vllm, f"{url}/below").adapters()
