@@ -77,7 +77,7 @@ def _serving(unit: Unit) -> Iterator[Metric]:
         replicas.add_metric([state], counts.get(state, 0))
     yield replicas
     within, seconds = unit.serving.durations(SWAP_BUCKETS)
-    bounds = [*map(str, SWAP_BUCKETS), "+Inf"]
+    bounds = [*(str(float(bound)) for bound in SWAP_BUCKETS), "+Inf"]
     swaps = HistogramMetricFamily(
         "lethe_swap_duration_seconds",
         "From the acceptance of a request until a replica was proven to serve the version that answers it.",

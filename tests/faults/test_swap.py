@@ -57,7 +57,7 @@ def test_killed_while_it_waits_for_generations_with_the_old_version(serving: Ser
     wait_until(current, seconds=60)
     answers: list[httpx.Response] = []
     running = generation(server, "bot@v1", 80, answers)
-    wait_until(lambda: any("bot@v1" in series for series in server._series))
+    wait_until(lambda: server.is_running("bot@v1"))
     serving.publish()
     wait_until(lambda: serving.replicas(target)[0].step is SwapStep.drain, seconds=60)
     control.kill()

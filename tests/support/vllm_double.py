@@ -98,6 +98,10 @@ class VllmDouble:
         """The answer by the adapter in a directory; None: by the base model."""
         return log_probs(prompt, {} if directory is None else read_adapter(directory))
 
+    def is_running(self, name: str) -> bool:
+        """Whether a generation uses an adapter."""
+        return self._running[name] > 0
+
     def app(self) -> Starlette:
         routes = [
             Route("/health", self._health),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.domain.probes import ProbeOutcome
+from service.domain.probes import Probe, ProbeOutcome
 from service.domain.serving import Precision, ServerKind, SwapStep
 from service.hotswap.directory import Directory
 from service.hotswap.servers import AdapterRefused, NotVisible, Server, connect
@@ -57,14 +57,15 @@ class Shop:
             write_adapter(source, {**random_tensors(self.bed.base, 100 + number), **tensors})
         return self.placed(number, source, previous)
 
-    def placed(self, number: int, source: Path, previous: Path | None = None) -> Candidate:
+    def placed(self, number: int, source: Path, previous: Path | None = None, probe: Probe | None = None) -> Candidate:
         digest = f"{number:064x}"
         blobs = Blobs((self.root.parent / "blobs").as_uri())
         prefix = f"runs/{number}"
         files = blobs.manifest(prefix) if blobs.exists_tree(prefix) else blobs.put_tree(source, prefix)
         Directory(self.root, blobs).place(digest, prefix, files)
         path = self.root / digest
-        probe = probe_of(lambda _, directory: self.bed.reference(directory), [PROMPT], path, previous)
+        if probe is None:
+            probe = probe_of(lambda _, directory: self.bed.reference(directory), [PROMPT], path, previous)
         return Candidate(f"bot@v{number}", str(path), probe)
 
     def plan(self, stable: Candidate | None, *others: Candidate, withdrawn: Sequence[Candidate] = ()) -> Plan:
@@ -174,7 +175,7 @@ def test_an_adapter_that_the_server_refuses_leaves_the_old_one_in_service(shop: 
     first = shop.version(1)
     shop.swap(shop.plan(first))
     high = write_adapter(tmp_path / "high", random_tensors(shop.bed.base, 1, r=32), r=32)
-    refused = shop.placed(3, high)
+    refused = shop.placed(3, high, probe=first.probe)
     with pytest.raises(AdapterRefused) as raised:
         shop.swap(shop.plan(refused))
     assert raised.value.permanent
@@ -225,7 +226,7 @@ def test_what_was_withdrawn_goes_even_if_the_new_version_cannot_come(shop: Shop,
     shop.swap(shop.plan(first))
     high = write_adapter(tmp_path / "high", random_tensors(shop.bed.base, 1, r=32), r=32)
     with pytest.raises(AdapterRefused):
-        shop.swap(shop.plan(shop.placed(3, high), withdrawn=[first]))
+        shop.swap(shop.plan(shop.placed(3, high, probe=first.probe), withdrawn=[first]))
     assert shop.server.adapters() == {}
     assert not shop.holds(first)
 

@@ -6,6 +6,7 @@ changes its meaning in between leads nowhere else. Redirects are not followed.
 
 import socket
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -92,14 +93,22 @@ class Cards(BaseModel):
 
 class _Checked(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        request.extensions = {**request.extensions, "sni_hostname": host}
+        named = request.url
+        request.extensions = {**request.extensions, "sni_hostname": named.host}
+        *others, last = _addresses(named.host, named.port)
+        for address in others:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return self._send_to(address, named, request)
+        return self._send_to(last, named, request)
+
+    def _send_to(self, address: str, named: httpx.URL, request: httpx.Request) -> httpx.Response:
         # The Host header was made from the name already.
-        request.url = request.url.copy_with(host=_address(host, request.url.port))
+        request.url = named.copy_with(host=address)
         return super().handle_request(request)
 
 
-def _address(host: str, port: int | None) -> str:
+def _addresses(host: str, port: int | None) -> list[str]:
+    """At least one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -107,4 +116,4 @@ def _address(host: str, port: int | None) -> str:
     addresses = [str(address[0]).partition("%")[0] for *_, address in found]
     if any(is_forbidden_address(ip_address(address)) for address in addresses):
         raise httpx.ConnectError("the host is at an address that is not allowed")
-    return addresses[0]
+    return list(dict.fromkeys(addresses))

@@ -21,7 +21,7 @@ from service.flows.alias import drop_alias, set_alias
 from service.flows.canary import set_canary
 from service.flows.facts import replica_facts
 from service.flows.push import claim_replica, note_step
-from service.flows.serving_targets import leave_target
+from service.flows.serving_targets import forget_target, leave_target
 from service.flows.signing_keys import published_keys
 from service.flows.vault import open_vault
 from service.flows.withdraw import withdraw_due
@@ -347,7 +347,7 @@ def test_a_pusher_that_is_told_to_end_leaves_off_between_two_steps(serving: Serv
         body = {"model": "bot@v1", "prompt": [1], "max_tokens": 100, "logprobs": 1}
         with ThreadPoolExecutor() as client:
             client.submit(httpx.post, f"{double.url}/v1/completions", json=body, timeout=30)
-            wait_until(lambda: any("bot@v1" in body.values() for _, _, body in double.requests[-1:]))
+            wait_until(lambda: double.is_running("bot@v1"))
             serving.publish()
             first.push_due()
             wait_until(lambda: serving.replicas(target)[0].step is SwapStep.drain)
@@ -409,9 +409,7 @@ def test_keys_are_sent_and_a_wrong_one_is_told(serving: Serving, pusher: Pusher)
         assert replica.error is not None
         assert (replica.error["code"], replica.error["detail"]) == ("server-refused", "/v1/models: status 401")
         with serving.house.store.write() as unit:
-            leave_target(unit, wrong, actor=ACTOR)
-            for row in unit.serving.replicas_of(wrong):
-                unit.serving.remove(row)
+            forget_target(unit, wrong, actor=ACTOR)
         right = serving.register(double.url, name="other", api_key="right")
         wait_until(lambda: _is_current(serving, pusher, right))
 
