@@ -75,7 +75,13 @@ def test_what_does_not_exist(api: Api, method: str, path: str) -> None:
 
 
 def _unknown(path: str) -> str:
-    kinds = {"datasets": "dataset", "adapters": "adapter", "unlearning-requests": "request", "runs": "run"}
+    kinds = {
+        "datasets": "dataset",
+        "adapters": "adapter",
+        "unlearning-requests": "request",
+        "runs": "run",
+        "serving-targets": "serving-target",
+    }
     return "unknown-" + kinds.get(path.split("/")[2], "key")
 
 

@@ -202,7 +202,7 @@ def test_what_answers_like_something_else_is_unloaded_and_never_gets_the_alias(s
 
 def test_an_adapter_without_effect_is_not_proven(shop: Shop) -> None:
     zero = replace(shop.version(1), path=shop.version(2).path + BLANK)
-    with pytest.raises(NotProven, match="base"):
+    with pytest.raises(NotProven):
         shop.swap(shop.plan(zero))
     assert shop.server.adapters() == {}
 

@@ -20,7 +20,7 @@ def add(
     name: Annotated[str, typer.Argument(help="A name for people.")],
     *,
     kind: Annotated[ServerKind, typer.Option(help="What kind of server it is.")],
-    url: Annotated[list[str], typer.Option(help="Base URL of a replica. May be given several times.")],
+    server: Annotated[list[str], typer.Option(help="Base URL of a replica. May be given several times.")],
     line: Annotated[list[str], typer.Option(help="An adapter line it serves. May be given several times.")],
     alias: Annotated[str, typer.Option(help="The alias it follows.")] = "production",
     mount: Annotated[
@@ -40,7 +40,7 @@ def add(
         {
             "name": name,
             "kind": kind,
-            "urls": url,
+            "urls": server,
             "lines": line,
             "alias": alias,
             "mount": mount,

@@ -80,7 +80,7 @@ def upgrade() -> None:
         _id("line_id"),
         _id("version_id"),
         sa.Column("outcome", _enum("probeoutcome", *_OUTCOMES), nullable=False),
-        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
         _moment("created_at"),
         sa.Column("envelope", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["line_id"], ["lines.id"], name=op.f("fk_swap_receipts_line_id")),

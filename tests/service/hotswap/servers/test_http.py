@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -44,47 +45,61 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     real = socket.getaddrinfo
 
     def to(address: str) -> None:
-        monkeypatch.setattr(socket, "getaddrinfo", lambda _, port, **options: real(address, port, **options))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **options: real(address, *rest, **options))
 
     return to
 
 
+@pytest.fixture
+def http() -> Iterator[Callable[..., Http]]:
+    """Connections that are closed in the end."""
+    with ExitStack() as stack:
+        yield lambda url, key=None: stack.enter_context(closing(Http(url, key)))
+
+
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_a_server_that_is_busy_or_behind_a_proxy_is_away(url: str, status: int) -> None:
+def test_a_server_that_is_busy_or_behind_a_proxy_is_away(url: str, http: Callable[..., Http], status: int) -> None:
     with pytest.raises(ServerAway, match=str(status)):
-        Http(url, None).get(f"/status/{status}")
+        http(url).get(f"/status/{status}")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
-def test_other_errors_are_refusals_unless_they_are_expected(url: str, status: int) -> None:
+def test_other_errors_are_refusals_unless_they_are_expected(url: str, http: Callable[..., Http], status: int) -> None:
     with pytest.raises(ServerRefused, match=str(status)):
-        Http(url, None).get(f"/status/{status}")
+        http(url).get(f"/status/{status}")
 
 
-def test_nobody_there() -> None:
+def test_nobody_there(http: Callable[..., Http]) -> None:
     with pytest.raises(ServerAway, match="ConnectError"):
-        Http("http://127.0.0.1:1", None).get("/v1/models")
+        http("http://127.0.0.1:1").get("/v1/models")
 
 
-def test_redirects_are_not_followed(url: str) -> None:
+def test_redirects_are_not_followed(url: str, http: Callable[..., Http]) -> None:
     with pytest.raises(ServerRefused, match="307"):
-        Http(url, None).get("/elsewhere")
+        http(url).get("/elsewhere")
 
 
-def test_the_call_names_the_host_and_carries_the_key(url: str, resolve: Callable[[str], None]) -> None:
+def test_the_call_names_the_host_and_carries_the_key(
+    url: str, http: Callable[..., Http], resolve: Callable[[str], None]
+) -> None:
     resolve("127.0.0.1")
     port = url.rpartition(":")[2]
-    told: dict[str, Any] = Http(f"http://vllm-0:{port}", "secret").get("/headers").json()
+    told: dict[str, Any] = http(f"http://vllm-0:{port}", "secret").get("/headers").json()
     assert told == {"host": f"vllm-0:{port}", "key": "Bearer secret"}
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0"])  # noqa: S104
-def test_a_name_that_means_a_machines_own_address_is_not_called(address: str, resolve: Callable[[str], None]) -> None:
+def test_a_name_that_means_a_machines_own_address_is_not_called(
+    address: str, http: Callable[..., Http], resolve: Callable[[str], None]
+) -> None:
     resolve(address)
     with pytest.raises(ServerAway, match="ConnectError"):
-        Http("http://vllm-0:8000", None).get("/v1/models")
+        http("http://vllm-0:8000").get("/v1/models")
 
 
 def test_an_answer_that_is_something_else(url: str) -> None:
-    with pytest.raises(ServerRefused, match="not what such a server answers"):
-        connect(ServerKind.vllm, f"{url}/below").adapters()
+    with (
+        closing(connect(ServerKind.vllm, f"{url}/below")) as server,
+        pytest.raises(ServerRefused, match="not what such a server answers"),
+    ):
+        server.adapters()
