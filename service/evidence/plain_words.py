@@ -123,10 +123,13 @@ _ANSWERED: Mapping[str, str] = {
 
 
 def _removed(one: Predicate) -> str:
-    how = {
-        True: "its weights were overwritten with zeros where they lay, and then the name was unloaded",
-        False: "the name was unloaded, but its weights could not be overwritten before",
-    }.get(one.get("overwritten"), "the name was unloaded, which frees its memory")  # type: ignore[call-overload]
+    overwritten = one.get("overwritten")
+    if overwritten is None:
+        how = "the name was unloaded, which frees its memory"
+    elif overwritten:
+        how = "its weights were overwritten with zeros where they lay, and then the name was unloaded"
+    else:
+        how = "the name was unloaded, but its weights could not be overwritten before"
     return f"Before that, {one.get('name')} went: {how}."
 
 
