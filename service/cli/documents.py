@@ -19,7 +19,7 @@ def read_envelope(file: Path) -> Mapping[str, Any]:
     Raises:
         InvalidInput: there is none, or more than one.
     """
-    document = _json(file)
+    document = read_json(file)
     while not (isinstance(document, dict) and "payload" in document):
         document = _inside(document, file)
     return document
@@ -31,7 +31,7 @@ def trusted_keys(session: Session, file: Path | None) -> KeySet:
     Raises:
         InvalidInput: the file holds no key set.
     """
-    return read_key_set(session.client.public_keys() if file is None else _json(file))
+    return read_key_set(session.client.public_keys() if file is None else read_json(file))
 
 
 def _inside(document: object, file: Path) -> object:
@@ -58,7 +58,7 @@ def _inside(document: object, file: Path) -> object:
     )
 
 
-def _json(file: Path) -> object:
+def read_json(file: Path) -> object:
     try:
         found: object = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,6 +7,7 @@ hold; 2 the call was wrong or refused.
 import typer
 
 from service.cli.commands.accept import accept
+from service.cli.commands.agent import agent
 from service.cli.commands.audit import audit
 from service.cli.commands.bench import bench
 from service.cli.commands.correct import correct
@@ -52,6 +53,7 @@ app.command()(alias)
 app.command()(retire)
 app.command()(fetch)
 app.command()(manifest)
+app.command()(agent)
 app.command()(verify)
 app.add_typer(audit, name="audit")
 app.add_typer(servers, name="servers")

@@ -57,11 +57,19 @@ class ModelSigner:
         return {"kty": "EC", "crv": "P-256", "x": _base64url(numbers.x), "y": _base64url(numbers.y)}
 
 
+def public_key(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
+    """The key that a JSON Web Key describes.
+
+    Raises:
+        KeyError, ValueError: it is malformed, or no point of the curve.
+    """
+    x, y = (int.from_bytes(base64.urlsafe_b64decode(jwk[name] + "==")) for name in ("x", "y"))
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+
+
 def pem(jwk: Mapping[str, Any]) -> bytes:
     """A public key as PEM (SubjectPublicKeyInfo), the form that verifiers of models read."""
-    x, y = (int.from_bytes(base64.urlsafe_b64decode(jwk[name] + "==")) for name in ("x", "y"))
-    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
-    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return public_key(jwk).public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def hint(jwk: Mapping[str, Any]) -> str:

@@ -47,11 +47,7 @@ class Directory:
                 if self._blobs.get_tree(prefix, draft) != files:
                     raise Corrupted("A version's files are not those that were published.", code="wrong-files")
                 _move(draft, target)
-        blank = self._root / f"{digest}{BLANK}"
-        if not blank.exists():
-            with draft_path(self._root) as draft:
-                _write_blank(target, draft)
-                _move(draft, blank)
+        place_blank(target)
 
     def digests(self) -> set[str]:
         """Of the versions that have something here."""
@@ -69,6 +65,15 @@ class Directory:
         for path in self._root.glob(".gone-*"):
             shutil.rmtree(path, ignore_errors=True)
         delete_stale_drafts(self._root, older_than_s=_STALE_S)
+
+
+def place_blank(version: Path) -> None:
+    """See to it that beside a version's directory there are its zeros."""
+    blank = version.with_name(f"{version.name}{BLANK}")
+    if not blank.exists():
+        with draft_path(version.parent) as draft:
+            _write_blank(version, draft)
+            _move(draft, blank)
 
 
 def _write_blank(source: Path, draft: Path) -> None:

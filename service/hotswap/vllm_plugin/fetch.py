@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,13 +29,21 @@ class Placed:
     lock: BinaryIO
 
 
+def trust_the_connection(version: Version) -> None:
+    """Ask for no more than the digests that Lethe states."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches versions of one deployment onto one shelf."""
+    """Fetches versions of one deployment onto one shelf.
+
+    `vouch`: looks at the digests that Lethe states of a version; raises Damaged where something stronger denies them.
+    """
 
     settings: Settings
     lethe: Lethe
     shelf: Shelf
+    vouch: Callable[[Version], None] = trust_the_connection
 
     def fetch(self, base: str, name: Name) -> Placed:
         """The directory of a version for a base model, by vLLM's name for it.
@@ -70,6 +79,7 @@ class Fetcher:
         self._check_not_withdrawn(None if name.is_alias else str(name))
         version = self._ready(name.line, name.selector)
         self._check_base(base, name.line)
+        self.vouch(version)
         self._make_available(version, Path(base))
         record = Record(version, base, time.time())
         self.shelf.confirm(record)

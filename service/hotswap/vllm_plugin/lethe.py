@@ -140,15 +140,36 @@ class Lethe:
         if left or sha.hexdigest() != file.sha256:
             raise Damaged(f"{name} does not have the published digest")
 
+    def signature(self, version: Version) -> bytes:
+        """The bundle that vouches for a version's files.
+
+        Raises:
+            Unreachable, Refused, Damaged: see there.
+        """
+        line, _, selector = version.id.partition("@")
+        return self._whole(f"/v1/adapters/{quote(line)}/versions/{quote(selector)}/signature")
+
+    def probe(self, version: Version) -> object:
+        """What a server with this version must answer, as it came.
+
+        Raises:
+            Unreachable, Refused, Damaged: see there.
+        """
+        line, _, selector = version.id.partition("@")
+        return self._json(f"/v1/adapters/{quote(line)}/versions/{quote(selector)}/probe")
+
     def _json(self, path: str) -> object:
+        try:
+            return json.loads(self._whole(path))
+        except (ValueError, RecursionError) as error:
+            raise Damaged("no JSON") from error
+
+    def _whole(self, path: str) -> bytes:
         with self._get(path) as response:
             text = response.read(_MOST_JSON + 1)
         if len(text) > _MOST_JSON:
             raise Damaged("an answer without end")
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise Damaged("no JSON") from error
+        return text
 
     @contextmanager
     def _get(self, path: str) -> Iterator[http.client.HTTPResponse]:

@@ -52,7 +52,7 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._content, self._versions, self._drafts = root / "content", root / "versions", root / "drafts"
+        self.content, self._versions, self._drafts = root / "content", root / "versions", root / "drafts"
 
     def record(self, version_id: str) -> Record | None:
         """What is known of a version; None if it was never here. A record that is damaged counts as withdrawn."""
@@ -89,7 +89,7 @@ class Shelf:
 
     def directory(self, version: Version) -> Path:
         """Where a version's files are, or would be."""
-        return self._content / version.digest.removeprefix("sha256:")
+        return self.content / version.digest.removeprefix("sha256:")
 
     def has(self, version: Version) -> bool:
         """Whether the files are here and still have their digests."""
@@ -181,7 +181,7 @@ class Shelf:
             yield
 
     def _locked(self, version: Version, kind: int) -> BinaryIO:
-        self._content.mkdir(parents=True, exist_ok=True)
+        self.content.mkdir(parents=True, exist_ok=True)
         file = self.directory(version).with_suffix(".lock").open("ab")
         try:
             fcntl.flock(file, kind)

@@ -1,0 +1,162 @@
+"""One pass after the other: read the feed to its end, then see to it that the server has what it shall have.
+
+What is served stays in service while Lethe cannot be reached, or offers nothing that may be served; only what was
+withdrawn goes at once. A server that was restarted knows nothing of its adapters, so it is asked at every pass.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from service.domain.serving import LONGEST_PAUSE_S, Precision, SwapStep, pause_before
+from service.hotswap.agent.pull import Pulled, Puller
+from service.hotswap.servers import Server, ServerError
+from service.hotswap.swap import PATIENCE_S, Plan, is_done, remove_withdrawn, swap
+from service.hotswap.vllm_plugin.fetch import NotServed
+from service.hotswap.vllm_plugin.follower import Follower
+from service.hotswap.vllm_plugin.lethe import Damaged, Event, Refused, Unreachable
+
+log = logging.getLogger(__name__)
+_NEWS = frozenset({"alias.moved", "alias.removed", "version.ready", "version.withdrawn"})
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A line, and the alias that says which of its versions is served."""
+
+    line: str
+    alias: str
+
+    def __str__(self) -> str:
+        return f"{self.line}@{self.alias}"
+
+
+class Agent:
+    """Keeps one server on the versions that the aliases of some lines point at."""
+
+    def __init__(
+        self,
+        server: Server,
+        puller: Puller,
+        follower: Follower,
+        followed: Sequence[Followed],
+        precision: Precision,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._puller, self._follower = puller, follower
+        self._keepers = [_Keeper(one, server, puller, precision, patience_s) for one in followed]
+        self._troubled = False
+
+    def look(self) -> bool:
+        """One pass. Returns whether the server now has what it shall have of every line."""
+        news = self._news()
+        # Each keeper has its turn, whatever becomes of the others.
+        served = [keeper.keep(is_stale=keeper.followed.line in news) for keeper in self._keepers]
+        if not all(served):
+            return False
+        # Only now does the server need no file of what is withdrawn.
+        self._follower.remove_withdrawn()
+        self._puller.sweep()
+        return True
+
+    def close(self) -> None:
+        """Unlock the files. The server goes on serving them."""
+        for keeper in self._keepers:
+            keeper.close()
+
+    def _news(self) -> Collection[str]:
+        """The lines of which something was told that matters here."""
+        try:
+            events: list[Event] = self._follower.catch_up()
+        except (Unreachable, Refused, Damaged) as error:
+            if not self._troubled:
+                log.warning("the feed cannot be read: %s", error)
+            self._troubled = True
+            return ()
+        self._troubled = False
+        return {event.line for event in events if event.type in _NEWS and event.line is not None}
+
+
+class _Keeper:
+    """What is known of one line between two passes."""
+
+    def __init__(
+        self, followed: Followed, server: Server, puller: Puller, precision: Precision, patience_s: float
+    ) -> None:
+        self.followed = followed
+        self._server, self._puller, self._patience_s = server, puller, patience_s
+        self._nothing = Plan(
+            line=followed.line,
+            alias=str(followed),
+            stable=None,
+            others=(),
+            withdrawn={},
+            mount=str(puller.mount),
+            precision=precision,
+        )
+        self._pulled: Pulled | None = None
+        self._is_stale = True
+        self._attempts, self._not_before = 0, 0.0
+
+    def keep(self, *, is_stale: bool) -> bool:
+        """Do what is to be done now. Returns whether nothing is left to do."""
+        if is_stale:
+            self._is_stale, self._not_before = True, 0.0
+        if time.monotonic() < self._not_before:
+            return False
+        try:
+            trouble = self._learn() if self._is_stale else None
+            self._serve()
+        except ServerError as error:
+            trouble = error
+        if trouble is None:
+            self._attempts = 0
+            return True
+        self._put_off(trouble)
+        return False
+
+    def close(self) -> None:
+        if self._pulled is not None:
+            self._pulled.lock.close()
+
+    def _learn(self) -> Exception | None:
+        """Which version is wanted; why it cannot be told. Then what is served stays, unless it was withdrawn."""
+        try:
+            pulled = self._puller.pull(self.followed.line, self.followed.alias)
+        except (NotServed, Unreachable, Refused, Damaged) as error:
+            return error
+        self.close()
+        self._pulled, self._is_stale = pulled, False
+        return None
+
+    def _serve(self) -> None:
+        withdrawn = self._puller.withdrawn(self.followed.line)
+        if self._pulled is not None and self._pulled.candidate.name in withdrawn:
+            self.close()
+            self._pulled = None
+        if self._pulled is None:
+            plan = replace(self._nothing, withdrawn=withdrawn)
+            remove_withdrawn(self._server, plan, self._note, patience_s=self._patience_s)
+            return
+        wanted = self._pulled.candidate
+        plan = replace(self._nothing, stable=wanted, withdrawn=withdrawn)
+        if is_done(self._server, plan):
+            return
+        began = time.monotonic()
+        swap(self._server, plan, self._note, patience_s=self._patience_s)
+        log.info("%s is served as %s after %.2f s", wanted.name, self.followed, time.monotonic() - began)
+
+    def _put_off(self, error: Exception) -> None:
+        """Try again later, or when there is news of the line."""
+        self._attempts += 1
+        permanent = isinstance(error, ServerError) and error.permanent
+        pause = LONGEST_PAUSE_S if permanent else pause_before(self._attempts)
+        self._not_before = time.monotonic() + pause
+        log.warning("%s: %s", self.followed, error)
+
+    def _note(self, step: SwapStep, name: str, *, overwritten: bool | None = None) -> None:
+        log.debug("%s %s", step, name)
+        if step is SwapStep.unload and overwritten is False:
+            log.warning("%s is unloaded, but its weights could not be overwritten", name)
