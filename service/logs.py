@@ -25,3 +25,5 @@ def configure_logging(level: str, *, process: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(DiscreetFormatter(f"%(asctime)s %(levelname)s {process} %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    # It tells of every call, with its URL.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

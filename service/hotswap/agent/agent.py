@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from service.domain.serving import LONGEST_PAUSE_S, Precision, SwapStep, pause_before
 from service.hotswap.agent.pull import Pulled, Puller
 from service.hotswap.servers import Server, ServerError
-from service.hotswap.swap import PATIENCE_S, Plan, is_done, remove_withdrawn, swap
+from service.hotswap.swap import PATIENCE_S, Plan, bring, is_done, remove_withdrawn, swap
 from service.hotswap.vllm_plugin.fetch import NotServed
 from service.hotswap.vllm_plugin.follower import Follower
 from service.hotswap.vllm_plugin.lethe import Damaged, Event, Refused, Unreachable
 
 log = logging.getLogger(__name__)
-_NEWS = frozenset({"alias.moved", "alias.removed", "version.ready", "version.withdrawn"})
+_NEWS = frozenset(
+    {"alias.moved", "alias.removed", "canary.started", "canary.ended", "version.ready", "version.withdrawn"}
+)
+_NO_ANSWER = (NotServed, Unreachable, Refused, Damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,10 @@ class _Keeper:
             mount=str(puller.mount),
             precision=precision,
         )
-        self._pulled: Pulled | None = None
+        # The stable version first, then the one on trial.
+        self._pulled: list[Pulled] = []
         self._is_stale = True
-        self._attempts, self._not_before = 0, 0.0
+        self._attempts, self._not_before, self._trouble = 0, 0.0, ""
 
     def keep(self, *, is_stale: bool) -> bool:
         """Do what is to be done now. Returns whether nothing is left to do."""
@@ -112,41 +116,52 @@ class _Keeper:
         except ServerError as error:
             trouble = error
         if trouble is None:
-            self._attempts = 0
+            self._attempts, self._trouble = 0, ""
             return True
         self._put_off(trouble)
         return False
 
     def close(self) -> None:
-        if self._pulled is not None:
-            self._pulled.lock.close()
+        for pulled in self._pulled:
+            pulled.lock.close()
+        self._pulled = []
 
     def _learn(self) -> Exception | None:
-        """Which version is wanted; why it cannot be told. Then what is served stays, unless it was withdrawn."""
+        """Which versions are wanted; why it cannot be told. Then what is served stays, unless it was withdrawn."""
+        line, alias = self.followed.line, self.followed.alias
         try:
-            pulled = self._puller.pull(self.followed.line, self.followed.alias)
-        except (NotServed, Unreachable, Refused, Damaged) as error:
+            stable = self._puller.pull(line, alias, is_alias=True)
+        except _NO_ANSWER as error:
             return error
         self.close()
-        self._pulled, self._is_stale = pulled, False
+        self._pulled = [stable]
+        try:
+            on_trial = self._puller.on_trial(line, alias)
+            if on_trial is not None:
+                self._pulled.append(self._puller.pull(line, on_trial, is_alias=False))
+        except _NO_ANSWER as error:
+            return error
+        self._is_stale = False
         return None
 
     def _serve(self) -> None:
         withdrawn = self._puller.withdrawn(self.followed.line)
-        if self._pulled is not None and self._pulled.candidate.name in withdrawn:
+        wanted = [pulled.candidate for pulled in self._pulled]
+        if not wanted or wanted[0].name in withdrawn:
             self.close()
-            self._pulled = None
-        if self._pulled is None:
             plan = replace(self._nothing, withdrawn=withdrawn)
             remove_withdrawn(self._server, plan, self._note, patience_s=self._patience_s)
             return
-        wanted = self._pulled.candidate
-        plan = replace(self._nothing, stable=wanted, withdrawn=withdrawn)
+        stable, others = wanted[0], tuple(one for one in wanted[1:] if one.name not in withdrawn)
+        plan = replace(self._nothing, stable=stable, others=others, withdrawn=withdrawn)
         if is_done(self._server, plan):
             return
         began = time.monotonic()
         swap(self._server, plan, self._note, patience_s=self._patience_s)
-        log.info("%s is served as %s after %.2f s", wanted.name, self.followed, time.monotonic() - began)
+        log.info("%s is served as %s after %.2f s", stable.name, self.followed, time.monotonic() - began)
+        for other in others:
+            bring(self._server, plan, other, self._note, patience_s=self._patience_s)
+            log.info("%s is served on trial", other.name)
 
     def _put_off(self, error: Exception) -> None:
         """Try again later, or when there is news of the line."""
@@ -154,7 +169,9 @@ class _Keeper:
         permanent = isinstance(error, ServerError) and error.permanent
         pause = LONGEST_PAUSE_S if permanent else pause_before(self._attempts)
         self._not_before = time.monotonic() + pause
-        log.warning("%s: %s", self.followed, error)
+        if str(error) != self._trouble:
+            log.warning("%s: %s", self.followed, error)
+        self._trouble = str(error)
 
     def _note(self, step: SwapStep, name: str, *, overwritten: bool | None = None) -> None:
         log.debug("%s %s", step, name)

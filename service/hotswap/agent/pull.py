@@ -42,14 +42,18 @@ class Puller:
         self._lethe, self._shelf, self._keys, self._base, self.mount = lethe, shelf, keys, base, mount
         self._fetcher = Fetcher(settings, lethe, shelf, vouch=self._vouch)
 
-    def pull(self, line: str, alias: str) -> Pulled:
-        """The version that an alias points at now.
+    def on_trial(self, line: str, alias: str) -> str | None:
+        """Which version is on trial beside the one that an alias points at. Raises Unreachable, Refused, Damaged."""
+        return self._lethe.on_trial(line, alias)
+
+    def pull(self, line: str, selector: str, *, is_alias: bool) -> Pulled:
+        """A version, or the one that an alias points at now.
 
         Raises:
             NotServed: there is none, it is another base model's, or its signature does not hold.
             Unreachable, Refused, Damaged: its probe cannot be had.
         """
-        placed = self._fetcher.fetch(self._base, Name(line, alias, is_alias=True))
+        placed = self._fetcher.fetch(self._base, Name(line, selector, is_alias=is_alias))
         try:
             place_blank(placed.directory)
             probe = self._probe(placed.version)

@@ -140,6 +140,19 @@ class Lethe:
         if left or sha.hexdigest() != file.sha256:
             raise Damaged(f"{name} does not have the published digest")
 
+    def on_trial(self, line: str, alias: str) -> str | None:
+        """Which version an alias tries on a share of its traffic, as `v4`; None if none.
+
+        Raises:
+            Unreachable, Refused, Damaged: see there.
+        """
+        match self._json(f"/v1/adapters/{quote(line)}/aliases/{quote(alias)}"):
+            case {"canary": {"version": str(version)}}:
+                return version
+            case {"canary": None}:
+                return None
+        raise Damaged("no description of an alias")
+
     def signature(self, version: Version) -> bytes:
         """The bundle that vouches for a version's files.
 

@@ -121,6 +121,29 @@ class TestAVersion:
         assert names(double) == {"bot@v2": str(host.path(2)), "bot@production": str(host.path(2))}
         assert double.engine.copies_of(first) == 0, "weights that were unloaded are still in memory"
 
+    def test_on_trial_is_served_beside_the_stable_one_until_it_takes_over(
+        self, serving: Serving, host: Host, double: VllmDouble
+    ) -> None:
+        api = serving.house
+        assert isinstance(api, Api)
+        serving.publish()
+        agent = host.agent()
+        agent.look()
+        rules = {"weight": 0.1, "bounds": [{"metric": "error_rate", "at_most": 0.02}]}
+        api.client.patch("/v1/adapters/bot", json={"policy": {"promotion": "canary", "canary": rules}})
+        serving.publish()
+
+        assert agent.look()
+        assert names(double) == {
+            "bot@v1": str(host.path(1)),
+            "bot@v2": str(host.path(2)),
+            "bot@production": str(host.path(1)),
+        }
+
+        api.client.post("/v1/adapters/bot/aliases/production/canary/promote")
+        assert agent.look()
+        assert names(double) == {"bot@v2": str(host.path(2)), "bot@production": str(host.path(2))}
+
     def test_is_back_after_the_server_was_restarted(self, serving: Serving, host: Host, double: VllmDouble) -> None:
         serving.publish()
         agent = host.agent()
