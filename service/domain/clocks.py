@@ -1,7 +1,22 @@
 """Legal clocks: when an answer is due."""
 
 import calendar
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _within_reason(moment: datetime) -> datetime:
+    """Leaves room for calendar arithmetic."""
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("the date must lie between 2000 and 2200")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
 
 CALIFORNIA_DAYS = 45
 DEFAULT_DAYS = 30

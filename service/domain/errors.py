@@ -1,6 +1,7 @@
 """Everything that can go wrong for a caller, as one small tree.
 
     LetheError
+    ├── Unreadable             400  what was sent cannot be parsed
     ├── InvalidInput           422  the payload is well-formed JSON but cannot be accepted
     │   ├── InvalidDataset          a JSONL line is broken (names the line)
     │   ├── InvalidArchive          an adapter archive is refused (names the reason)
@@ -8,6 +9,7 @@
     │   ├── SelectsNothing          a request whose selection is empty
     │   └── IdempotencyKeyReused    same key, other body
     ├── Unauthenticated        401
+    │   └── NotFromSender           a delivery whose signature, key or time does not prove where it comes from
     ├── Forbidden              403
     ├── NotFound               404
     ├── Conflict               409  the resource's present state forbids the call
@@ -60,6 +62,12 @@ class LetheError(Exception):
         self.extra = extra or {}
 
 
+class Unreadable(LetheError):
+    status = 400
+    default_code = "malformed"
+    title = "The call is malformed"
+
+
 class InvalidInput(LetheError):
     status = 422
     default_code = "invalid-input"
@@ -95,6 +103,13 @@ class Unauthenticated(LetheError):
     status = 401
     default_code = "unauthenticated"
     title = "Authentication is required"
+    challenge: ClassVar[str] = "Bearer"
+
+
+class NotFromSender(Unauthenticated):
+    default_code = "wrong-signature"
+    title = "The delivery does not prove where it comes from"
+    challenge = "Signature"
 
 
 class Forbidden(LetheError):

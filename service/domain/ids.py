@@ -5,7 +5,8 @@ from typing import Literal
 from uuid6 import uuid7
 
 Prefix = Literal[
-    "ds", "adp", "ver", "req", "tgt", "run", "cert", "key", "txt", "led", "aud", "plan", "srv", "rep", "swap"
+    "ds", "adp", "ver", "req", "tgt", "run", "cert", "key", "txt", "led", "aud", "plan", "srv", "rep", "swap",
+    "inb", "ins",
 ]
 
 

@@ -7,14 +7,13 @@ response correction replaces the completion (in a chat: the last assistant messa
 
 import json
 import unicodedata
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.domain.errors import InvalidInput
+from service.domain.subjects import Identity, Name, Subject, Subjects
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Body = Annotated[str, StringConstraints(max_length=1_000_000)]
 
 
@@ -79,12 +78,16 @@ class Content(BaseModel):
 
     def normalised(self) -> bytes:
         """The form under which two contents count as exact duplicates: NFKC, case and white space folded."""
-        turns = (
-            [("user", self.prompt or ""), ("assistant", self.completion or "")]
-            if self.messages is None
-            else [(m.role, m.content) for m in self.messages]
-        )
-        return json.dumps([[role, normalise_text(text)] for role, text in turns], ensure_ascii=False).encode()
+        return json.dumps([[role, normalise_text(text)] for role, text in self._turns()], ensure_ascii=False).encode()
+
+    def words(self) -> str:
+        """All that is said, by whomever, in the same form: near duplicates share most of it."""
+        return " ".join(normalise_text(text) for _, text in self._turns())
+
+    def _turns(self) -> list[tuple[str, str]]:
+        if self.messages is None:
+            return [("user", self.prompt or ""), ("assistant", self.completion or "")]
+        return [(m.role, m.content) for m in self.messages]
 
 
 class Instance(BaseModel):
@@ -93,7 +96,7 @@ class Instance(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: Name
-    subjects: tuple[Name, ...] = ()
+    subjects: tuple[Subject, ...] = ()
     content: Content
 
 
@@ -103,27 +106,19 @@ class InstanceLine(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Name
-    subject: Name | list[Name] | None = Field(default=None, description="One data subject, or several.")
+    subject: Subjects | None = Field(default=None, description="One data subject, or several.")
     prompt: Body | None = None
     completion: Body | None = None
     messages: tuple[Message, ...] | None = None
 
     def to_instance(self) -> Instance:
         subject = self.subject
-        subjects: Iterable[str] = () if subject is None else [subject] if isinstance(subject, str) else subject
+        if isinstance(subject, str | Identity):
+            subject = (subject,)
         content = Content(prompt=self.prompt, completion=self.completion, messages=self.messages)
-        return Instance(id=self.id, subjects=tuple(dict.fromkeys(subjects)), content=content)
+        return Instance(id=self.id, subjects=tuple(dict.fromkeys(subject or ())), content=content)
 
 
 def normalise_text(text: str) -> str:
     """NFKC, case folded, white space runs collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def canonical_subject(subject: str) -> str:
-    """The form of a data subject's identifier that is hashed: NFKC, trimmed, case folded.
-
-    An e-mail address is compared case-insensitively as a whole: mailbox providers do so in practice
-    although RFC 5321 section 2.4 lets the local part be case-sensitive.
-    """
-    return unicodedata.normalize("NFKC", subject).strip().casefold()

@@ -8,22 +8,31 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.domain.instances import Body, Name
+from service.domain.instances import Body
+from service.domain.subjects import Identity, Name, Subjects, identities_of
 
 
 class Selection(BaseModel):
-    """Which instances a removal concerns: a list of ids, or everything about one data subject."""
+    """Which instances a removal concerns: a list of ids, or everything about one data subject.
+
+    Several identifiers in `subject` name the same person.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     instance_ids: tuple[Name, ...] | None = Field(default=None, max_length=100_000, examples=[["row-17"]])
-    subject: Name | None = Field(default=None, examples=["user-123"])
+    subject: Subjects | None = Field(default=None, examples=["user-123"])
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.instance_ids is None) == (self.subject is None):
             raise ValueError("give exactly one of `instance_ids` and `subject`")
         return self
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """The identifiers of the data subject; none if it selects by instance ids."""
+        return identities_of(self.subject)
 
 
 class Remove(BaseModel):

@@ -8,12 +8,15 @@ beside a hash: after a rotation the same value hashes differently under the next
 import hmac
 import json
 import re
+from collections.abc import Iterable
 
-from service.domain.instances import Content, canonical_subject
+from service.domain.instances import Content
+from service.domain.subjects import ANY_KIND, NO_KIND, Identity, canonical_value, identity_of
+from service.evidence import minhash
 from service.evidence.derivation import derive
 
 _PSEUDONYM = re.compile(r"erased:([0-9a-f]{64})")
-_PURPOSES = ("subject", "content", "instance", "ledger", "api key", "body")
+_PURPOSES = ("subject", "subject digest", "content", "shingle", "instance", "ledger", "api key", "body", "delivery")
 
 
 class KeyedHash:
@@ -23,13 +26,45 @@ class KeyedHash:
         self._keys = {purpose: derive(master_key, f"{purpose} hash {version}") for purpose in _PURPOSES}
         self.key_id = f"h{version}-{derive(master_key, f'hash key id {version}').hex()[:8]}"
 
-    def subject(self, subject: str) -> str:
-        """A data subject, in canonical form."""
-        return self._hash("subject", canonical_subject(subject).encode())
+    def subject(self, subject: str | Identity) -> str:
+        """A data subject: of a plain identifier the canonical form, else its kind and its digest."""
+        identity = identity_of(subject)
+        if identity.kind is None and identity.value is not None:
+            return self._plain(identity.value)
+        return self._digest(identity.kind or NO_KIND, identity.digests()[0])
+
+    def subject_names(self, subject: str | Identity) -> tuple[str, ...]:
+        """Every hash under which a data subject that an instance names may be looked up, its own first."""
+        identity = identity_of(subject)
+        scopes = (NO_KIND,) if identity.kind is None else (identity.kind, ANY_KIND)
+        return tuple(dict.fromkeys([self.subject(identity), *self._digests(identity, scopes)]))
+
+    def subject_lookups(self, subject: str | Identity) -> tuple[str, ...]:
+        """The hashes by which to look for a data subject, its own first; one in common with its names is a match.
+
+        Who does not say the kind means all; an instance that does not say it may mean any.
+        """
+        identity = identity_of(subject)
+        scopes = (NO_KIND, ANY_KIND) if identity.kind is None else (identity.kind, NO_KIND)
+        plain = () if identity.value is None else (self._plain(identity.value),)
+        return tuple(dict.fromkeys([self.subject(identity), *plain, *self._digests(identity, scopes)]))
+
+    def _plain(self, value: str) -> str:
+        return self._hash("subject", canonical_value(value).encode())
+
+    def _digests(self, identity: Identity, scopes: Iterable[str]) -> list[str]:
+        return [self._digest(scope, digest) for scope in scopes for digest in identity.digests()]
+
+    def _digest(self, scope: str, digest: str) -> str:
+        return self._hash("subject digest", json.dumps([scope, digest]).encode())
 
     def content(self, content: Content) -> str:
         """An instance's text: equal for exact duplicates up to case, white space and Unicode form."""
         return self._hash("content", content.normalised())
+
+    def sketch(self, content: Content) -> bytes:
+        """What near duplicates of an instance's text are found by."""
+        return minhash.sketch(content.words(), self._keys["shingle"])
 
     def instance(self, dataset_id: str, instance_id: str) -> str:
         """An instance, named by its dataset and its id, or by the pseudonym that took the id's place."""
@@ -53,6 +88,10 @@ class KeyedHash:
     def body(self, body: bytes) -> str:
         """The raw body of a request, for its receipt."""
         return self._hash("body", body)
+
+    def delivery(self, *parts: str) -> str:
+        """What a sender calls a delivery, or what it asks for."""
+        return self._hash("delivery", json.dumps(parts).encode())
 
     def _hash(self, purpose: str, message: bytes) -> str:
         return hmac.digest(self._keys[purpose], message, "sha256").hex()

@@ -195,7 +195,7 @@ def _first_anchor(
 def _forgotten_subjects(unit: Unit, claim: Claim) -> set[str]:
     """The subjects that this run's members ask to be forgotten."""
     requests = {target.request_id for target in unit.targets.of_run(claim.run_id)}
-    return {op.subject_hash for name in requests for op in unit.requests.operations(name) if op.subject_hash}
+    return {hashed for name in requests for op in unit.requests.operations(name) for hashed in op.subject_hashes}
 
 
 def _holdout(
@@ -205,7 +205,7 @@ def _holdout(
     if dataset_id is None:
         return ()
     left_out = unit.datasets.suppressed_ids(dataset_id, line.id)
-    left_out |= {name for hashed in forgotten for name in unit.datasets.ids_of_subject(dataset_id, hashed)}
+    left_out |= unit.datasets.ids_of_subjects(dataset_id, forgotten)
     rows = [row for row in unit.datasets.instances(dataset_id) if row.instance_id not in left_out]
     sealed = unit.texts.many(row.text_id for row in rows)
     rows = [row for row in rows if sealed[row.text_id].wrapped_key is not None]

@@ -30,7 +30,7 @@ def suppress(unit: Unit, vault: Vault, line: Line, members: Sequence[Target], en
         ended = [entry for entry in entries if entry.target_id == target.id]
         hashes = _content_hashes(unit, vault, line, ended)
         unit.datasets.suppress("content", hashes, line_id=scope, request_id=request.id, now=unit.now)
-        subjects = [op.subject_hash for op in unit.requests.operations(request.id) if op.subject_hash]
+        subjects = [name for op in unit.requests.operations(request.id) for name in op.subject_hashes]
         unit.datasets.suppress("subject", subjects, line_id=scope, request_id=request.id, now=unit.now)
     unit.session.flush()
 
@@ -62,6 +62,7 @@ def erased_by(unit: Unit, vault: Vault, line: Line, targets: Sequence[Target]) -
     for dataset_id, ids in _touched(unit, targets, done).items():
         fate = _fate(unit, dataset_id, ids)
         dead |= fate.dead
+        unit.datasets.forget_sketches(dataset_id, fate.gone)
         names = {name: vault.hashes.pseudonym(dataset_id, name) for name in fate.gone}
         unit.datasets.rename(dataset_id, names)
     count = unit.texts.shred(dead, unit.now)
@@ -100,7 +101,7 @@ def _touched(unit: Unit, targets: Sequence[Target], done: Iterable[str]) -> dict
         request = unit.requests.get(request_id)
         assert request is not None, "targets refer to existing requests"
         if request.every_line:
-            subjects = {op.subject_hash for op in unit.requests.operations(request_id) if op.subject_hash}
+            subjects = {name for op in unit.requests.operations(request_id) for name in op.subject_hashes}
             for dataset_id, instance_id in unit.datasets.of_subjects(subjects):
                 found.setdefault(dataset_id, set()).add(instance_id)
     return found

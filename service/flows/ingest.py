@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from service.domain.errors import InvalidDataset
 from service.domain.ids import new_id
 from service.domain.instances import Instance, InstanceLine
+from service.domain.subjects import NO_KIND, Identity, identity_of
 from service.evidence.merkle import merkle_root
 from service.flows.texts import sealed_row
 from service.flows.vault import Vault
@@ -31,6 +32,8 @@ class SealedDataset:
     texts: list[dict[str, object]] = field(default_factory=list)
     instances: list[dict[str, object]] = field(default_factory=list)
     subjects: list[dict[str, object]] = field(default_factory=list)
+    aliases: set[tuple[str, str]] = field(default_factory=set)
+    subject_kinds: set[str] = field(default_factory=set)
 
 
 def read(vault: Vault, lines: Iterable[bytes]) -> SealedDataset:
@@ -66,10 +69,12 @@ def record(unit: Unit, dataset: SealedDataset, *, name: str | None, actor: str) 
         subject_count=len({row["subject_hash"] for row in dataset.subjects}),
         duplicate_count=sum(count - 1 for count in copies.values()),
         subjects_indexed=bool(dataset.subjects),
+        subject_kinds=sorted(dataset.subject_kinds),
         digest=merkle_root([bytes.fromhex(str(row["content_hash"])) for row in dataset.instances]).hex(),
     )
     unit.texts.add(dataset.texts)
     unit.datasets.add(row, dataset.instances, dataset.subjects)
+    unit.datasets.add_aliases(dataset.aliases)
     unit.audit(actor, "dataset.created", dataset=row.id, instances=row.instance_count)
     unit.emit("dataset.created", dataset=row.id)
     return row
@@ -85,10 +90,19 @@ def _add(dataset: SealedDataset, vault: Vault, instance: Instance) -> None:
             "position": len(dataset.instances),
             "text_id": text["id"],
             "content_hash": vault.hashes.content(instance.content),
+            "sketch": vault.hashes.sketch(instance.content),
         }
     )
-    hashes = dict.fromkeys(vault.hashes.subject(subject) for subject in instance.subjects)
-    dataset.subjects.extend({**key, "subject_hash": value} for value in hashes)
+    names = dict(_names(vault, subject) for subject in instance.subjects)
+    dataset.subjects.extend({**key, "subject_hash": own} for own in names)
+    dataset.aliases.update((alias, own) for own, aliases in names.items() for alias in aliases)
+    dataset.subject_kinds.update(identity_of(subject).kind or NO_KIND for subject in instance.subjects)
+
+
+def _names(vault: Vault, subject: str | Identity) -> tuple[str, tuple[str, ...]]:
+    """A data subject's own keyed hash, and the others by which it may be looked up."""
+    own, *others = vault.hashes.subject_names(subject)
+    return own, tuple(others)
 
 
 def _parse(line: bytes, number: int) -> Instance:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
 from service.domain.instances import Content
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove
+from service.domain.subjects import NO_KIND, Identity
 from service.flows import texts
 from service.flows.lines import check_in_service
 from service.flows.training_data import Edited, dataset_of, edited, source_version
@@ -146,6 +147,17 @@ def _named_instances(operation: Operation, pointer: str) -> tuple[Sequence[str],
     return (operation.instance_id,), f"{pointer}/instance_id"
 
 
+def _is_indexed(dataset: Dataset, identity: Identity) -> bool:
+    """Whether a data subject who is not found by this identifier is not there.
+
+    Rows that do not say what their identifiers are may name any kind; rows that do name no other.
+    """
+    if dataset.subject_kinds is None:
+        return dataset.subjects_indexed and identity.value is not None
+    wanted = dataset.subject_kinds if identity.kind is None else (identity.kind, NO_KIND)
+    return any(kind in dataset.subject_kinds for kind in wanted)
+
+
 class _Matcher:
     """Applies operations, in order, to one line."""
 
@@ -160,7 +172,7 @@ class _Matcher:
     def apply(self, operation: Operation, pointer: str) -> set[str]:
         """Note the operation's effect; returns the explicitly named instances this line holds."""
         if isinstance(operation, Remove) and operation.select.subject is not None:
-            self._remove_subject(operation.select.subject)
+            self._remove_subject(operation.select.identities)
             return set()
         if isinstance(operation, Remove):
             rows = self._rows(operation.select.instance_ids or ())
@@ -191,12 +203,13 @@ class _Matcher:
         dataset_id = self.match.dataset.id
         return edited(self._unit.ledger.of_instances(self.match.line.id, dataset_id, instance_ids), dataset_id)
 
-    def _remove_subject(self, subject: str) -> None:
-        if not self.match.dataset.subjects_indexed:
+    def _remove_subject(self, identities: Sequence[Identity]) -> None:
+        dataset = self.match.dataset
+        if not any(_is_indexed(dataset, identity) for identity in identities):
             self.unindexed = True
             return
-        ids = self._unit.datasets.ids_of_subject(self.match.dataset.id, self._vault.hashes.subject(subject))
-        self._remove(self._rows(ids))
+        lookups = {name for identity in identities for name in self._vault.hashes.subject_lookups(identity)}
+        self._remove(self._rows(sorted(self._unit.datasets.ids_of_subjects(dataset.id, lookups))))
 
     def _remove(self, rows: dict[str, InstanceRow]) -> None:
         dataset_id = self.match.dataset.id

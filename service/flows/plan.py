@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.domain.adapters import ClaimLevel, Strategy
 from service.domain.engine import Grade
 from service.flows.match import LineMatch, match
+from service.flows.near_duplicates import NearDuplicate, near_duplicates
 from service.flows.strategy import choose, estimated_rebuild_s
 from service.flows.submit import Submission
 from service.flows.token_budget import check_tokens
@@ -33,6 +34,7 @@ class LinePlan:
     claim_level: ClaimLevel
     grade: Grade | None
     predicted_fidelity: float | None
+    near_duplicates: tuple[NearDuplicate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
         claim_level=choice.claim_level,
         grade=None if prediction is None else prediction.grade,
         predicted_fidelity=None if prediction is None else prediction.fidelity,
+        near_duplicates=tuple(near_duplicates(unit, found)),
     )
 
 

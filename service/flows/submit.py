@@ -127,14 +127,16 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
 
 def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Sequence[Operation]) -> None:
     for position, operation in enumerate(operations):
-        subject = operation.select.subject if isinstance(operation, Remove) else None
+        identities = operation.select.identities if isinstance(operation, Remove) else ()
+        lookups = dict.fromkeys(name for one in identities for name in vault.hashes.subject_lookups(one))
         unit.requests.add(
             OperationRow(
                 request_id=request_id,
                 position=position,
                 type=operation.type,
                 text_id=texts.seal(unit, vault, operation.model_dump_json().encode()),
-                subject_hash=None if subject is None else vault.hashes.subject(subject),
+                subject_hash=next(iter(lookups), None),
+                lookups=list(lookups) or None,
             )
         )
 

@@ -19,6 +19,7 @@ from service.store.repositories import (
     AccessRepository,
     DatasetRepository,
     FeedRepository,
+    InboundRepository,
     LedgerRepository,
     LineRepository,
     RequestRepository,
@@ -44,6 +45,7 @@ class Unit:
         self.access = AccessRepository(session)
         self.datasets = DatasetRepository(session)
         self.feed = FeedRepository(session)
+        self.inbound = InboundRepository(session)
         self.ledger = LedgerRepository(session)
         self.lines = LineRepository(session)
         self.requests = RequestRepository(session)

@@ -13,6 +13,7 @@ from service.domain.engine import AnchorResult, Capability, FoldResult, Influenc
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
 from service.domain.probes import Probe
 from service.domain.runs import Lane, RunKind
+from service.domain.subjects import Identity
 from service.flows import ingest
 from service.flows.add_version import VersionSource, add_version
 from service.flows.claim import Claim, claim
@@ -54,7 +55,7 @@ def remove(*instance_ids: str) -> Remove:
     return Remove(type="remove", select=Selection(instance_ids=instance_ids))
 
 
-def remove_subject(subject: str) -> Remove:
+def remove_subject(subject: str | Identity | tuple[str | Identity, ...]) -> Remove:
     return Remove(type="remove", select=Selection(subject=subject))
 
 

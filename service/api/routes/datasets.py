@@ -31,8 +31,8 @@ _FROM_URI = TypeAdapter(DatasetFromUri)
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "JSON lines: `id`, optional `subject` (one or a list), and `prompt` with `completion`, or "
-        "`messages`.",
+        "description": "JSON lines: `id`, optional `subject` (one or a list; each an identifier, or an object with "
+        "its `kind` and `value`, or `sha256` instead of `value`), and `prompt` with `completion`, or `messages`.",
         "content": {
             NDJSON: {"schema": {"type": "string"}},
             uploads.MULTIPART: {

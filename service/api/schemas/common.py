@@ -1,24 +1,10 @@
 """Bases and pieces that several resources share."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
-
-
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _within_reason(moment: datetime) -> datetime:
-    """Leaves room for calendar arithmetic."""
-    if not EARLIEST <= moment < LATEST:
-        raise ValueError("the date must lie between 2000 and 2200")
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
 
 
 class Input(BaseModel):

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from service.api.schemas.common import Input, Moment, Output, Page
+from service.api.schemas.common import Input, Output, Page
 from service.domain.adapters import LineName
+from service.domain.clocks import Moment
 from service.domain.scopes import Scope
 
 

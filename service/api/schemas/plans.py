@@ -7,6 +7,14 @@ from service.domain.adapters import ClaimLevel, Strategy
 from service.domain.engine import Grade
 
 
+class NearDuplicateRead(Output):
+    instance: str = Field(description="An instance that would stay.", examples=["row-18"])
+    of: str = Field(description="The one that would be forgotten and is most like it.", examples=["row-17"])
+    similarity: float = Field(
+        description="Estimated share of the runs of three words that they have in common, 0 to 1.", examples=[0.86]
+    )
+
+
 class LinePlanRead(Output):
     adapter: str = Field(description="The line.", examples=["support-bot"])
     version: str = Field(description="Its version now.", examples=["v2"])
@@ -28,6 +36,10 @@ class LinePlanRead(Output):
         description="How far from a retrain such an update is expected to end: 1 is as far as another retrain. "
         "Null if that was never measured on this line.",
         examples=[1.2],
+    )
+    near_duplicates: list[NearDuplicateRead] = Field(
+        description="Instances that would stay although they say nearly the same, most similar first, at most a "
+        "hundred: add those to the request that should go too. Rows of older datasets are not compared.",
     )
 
 

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from pydantic import Field
 
-from service.api.schemas.common import Failure, Input, JsonObject, Moment, Output, Page
+from service.api.schemas.common import Failure, Input, JsonObject, Output, Page
 from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel, LineName, Strategy
+from service.domain.clocks import Moment
 from service.domain.operations import Operation
 from service.domain.serving import ServerKind
 from service.domain.states import Outcome, RequestState, TargetState

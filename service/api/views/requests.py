@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from service.api.schemas.common import Failure
-from service.api.schemas.plans import LinePlanRead, PlanRead
+from service.api.schemas.plans import LinePlanRead, NearDuplicateRead, PlanRead
 from service.api.schemas.requests import (
     CertificateRead,
     Links,
@@ -175,6 +175,10 @@ def plan_read(plan: Plan) -> PlanRead:
                 claim_level=line.claim_level,
                 grade=line.grade,
                 predicted_fidelity=line.predicted_fidelity,
+                near_duplicates=[
+                    NearDuplicateRead(instance=one.instance_id, of=one.of, similarity=one.similarity)
+                    for one in line.near_duplicates
+                ],
             )
             for line in plan.lines
         ],

@@ -9,6 +9,7 @@ from service.cli.commands import unlearning
 from service.cli.session import Session, talks_to_service
 from service.domain.errors import InvalidInput
 from service.domain.operations import Remove, Selection
+from service.domain.subjects import Identity, SubjectKind
 
 
 @talks_to_service
@@ -20,6 +21,9 @@ def forget(
     *,
     subject: Annotated[
         list[str] | None, typer.Option(help="Forget everything about this data subject. May be repeated.")
+    ] = None,
+    kind: Annotated[
+        SubjectKind | None, typer.Option(help="What the subjects' identifiers are. Default: they may be anything.")
     ] = None,
     instance: Annotated[list[str] | None, typer.Option(help="Forget this instance. May be repeated.")] = None,
     file: Annotated[
@@ -34,7 +38,9 @@ def forget(
 ) -> None:
     """Make adapters forget instances, or everything about a data subject."""
     instance_ids = [*(instance or ()), *(_ids_in(file) if file is not None else ())]
-    operations = [Remove(type="remove", select=Selection(subject=name)) for name in subject or ()]
+    operations = [
+        Remove(type="remove", select=Selection(subject=Identity(kind=kind, value=name))) for name in subject or ()
+    ]
     if instance_ids:
         operations.append(Remove(type="remove", select=Selection(instance_ids=tuple(instance_ids))))
     if not operations:

@@ -3,6 +3,7 @@
 from service.store.repositories.access import AccessRepository
 from service.store.repositories.datasets import DatasetRepository
 from service.store.repositories.feed import FeedRepository
+from service.store.repositories.inbound import InboundRepository
 from service.store.repositories.ledger import LedgerRepository
 from service.store.repositories.lines import LineRepository
 from service.store.repositories.requests import RequestRepository
@@ -18,6 +19,7 @@ __all__ = [
     "AccessRepository",
     "DatasetRepository",
     "FeedRepository",
+    "InboundRepository",
     "LedgerRepository",
     "LineRepository",
     "RequestRepository",

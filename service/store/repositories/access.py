@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from service.domain.signing import KeyPurpose
 from service.store.repositories.base import Page, Repository
@@ -33,8 +31,7 @@ class AccessRepository(Repository):
 
     def reserve_response(self, values: Mapping[str, object]) -> bool:
         """Take an idempotency key; False if it is taken. Waits for a transaction that is just taking it."""
-        flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
-        statement = flavour(IdempotentResponse).values(**values).on_conflict_do_nothing()
+        statement = self.insert_new(IdempotentResponse).values(**values)
         return self.session.scalar(statement.returning(IdempotentResponse.key)) is not None
 
     def forget_responses(self, before: datetime) -> None:

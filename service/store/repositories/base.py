@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 Row = TypeVar("Row")
@@ -21,6 +22,14 @@ class Page(Generic[Row]):
 class Repository:
     def __init__(self, session: Session) -> None:
         self.session = session
+
+    def insert_new(self, table: type[Any]) -> "postgresql.Insert | sqlite.Insert":
+        """An insert that leaves rows whose key is taken as they are.
+
+        It waits for a transaction that is just taking the key.
+        """
+        flavour = postgresql.insert if self.session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        return flavour(table).on_conflict_do_nothing()
 
     def page(self, query: Select[Row], key: InstrumentedAttribute[str], *, after: str | None, limit: int) -> Page[Row]:
         """One keyset page, newest first: typed ids sort by creation time."""

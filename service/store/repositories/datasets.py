@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import CompoundSelect, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.texts import chunks
 from service.store.repositories.visibility import View
-from service.store.tables import Dataset, InstanceRow, InstanceSubject, LedgerEntry, Suppression, TargetEdit
+from service.store.tables import (
+    Dataset,
+    InstanceRow,
+    InstanceSubject,
+    LedgerEntry,
+    SubjectAlias,
+    Suppression,
+    TargetEdit,
+)
 
 
 class DatasetRepository(Repository):
@@ -19,6 +27,12 @@ class DatasetRepository(Repository):
         self.session.execute(insert(InstanceRow), instances)
         if subjects:
             self.session.execute(insert(InstanceSubject), subjects)
+
+    def add_aliases(self, aliases: Iterable[tuple[str, str]]) -> None:
+        """Remember (alias, subject) pairs; known ones stay. In order, so that two uploads cannot lock each other."""
+        rows = [{"alias_hash": alias, "subject_hash": subject} for alias, subject in sorted(set(aliases))]
+        if rows:
+            self.session.execute(self.insert_new(SubjectAlias), rows)
 
     def get(self, dataset_id: str) -> Dataset | None:
         return self.session.get(Dataset, dataset_id)
@@ -43,19 +57,20 @@ class DatasetRepository(Repository):
             found.update((row.instance_id, row) for row in self.session.scalars(query))
         return found
 
-    def ids_of_subject(self, dataset_id: str, subject_hash: str) -> Sequence[str]:
-        query = select(InstanceSubject.instance_id).where(
-            InstanceSubject.dataset_id == dataset_id, InstanceSubject.subject_hash == subject_hash
-        )
-        return self.session.scalars(query).all()
+    def ids_of_subjects(self, dataset_id: str, lookups: Iterable[str]) -> set[str]:
+        """The instances that speak of a data subject with one of these names."""
+        found: set[str] = set()
+        for chunk in chunks(list(lookups)):
+            query = select(InstanceSubject.instance_id).where(InstanceSubject.dataset_id == dataset_id, _named(chunk))
+            found.update(self.session.scalars(query))
+        return found
 
-    def of_subjects(self, subject_hashes: Iterable[str]) -> Sequence[tuple[str, str]]:
+    def of_subjects(self, lookups: Iterable[str]) -> set[tuple[str, str]]:
         """(dataset, instance) of every row that speaks of one of these subjects, whoever uses the dataset."""
-        found: list[tuple[str, str]] = []
-        for chunk in chunks(list(subject_hashes)):
-            query = select(InstanceSubject.dataset_id, InstanceSubject.instance_id)
-            rows = self.session.execute(query.where(InstanceSubject.subject_hash.in_(chunk)))
-            found.extend((dataset_id, instance_id) for dataset_id, instance_id in rows)
+        found: set[tuple[str, str]] = set()
+        for chunk in chunks(list(lookups)):
+            query = select(InstanceSubject.dataset_id, InstanceSubject.instance_id).where(_named(chunk))
+            found.update((dataset_id, instance_id) for dataset_id, instance_id in self.session.execute(query))
         return found
 
     def rename(self, dataset_id: str, names: Mapping[str, str]) -> None:
@@ -72,6 +87,21 @@ class DatasetRepository(Repository):
             )
             self.session.connection().execute(statement, changes)
         self.session.expire_all()
+
+    def sketches(self, dataset_id: str) -> dict[str, bytes]:
+        """The sketch of every instance that has one."""
+        query = select(InstanceRow.instance_id, InstanceRow.sketch).where(
+            InstanceRow.dataset_id == dataset_id, InstanceRow.sketch.is_not(None)
+        )
+        return {instance_id: sketch for instance_id, sketch in self.session.execute(query) if sketch is not None}
+
+    def forget_sketches(self, dataset_id: str, instance_ids: Iterable[str]) -> None:
+        for chunk in chunks(list(instance_ids)):
+            self.session.execute(
+                update(InstanceRow)
+                .where(InstanceRow.dataset_id == dataset_id, InstanceRow.instance_id.in_(chunk))
+                .values(sketch=None)
+            )
 
     def subjects(self, dataset_id: str) -> dict[str, str]:
         """Each instance's subjects as one opaque name, by instance id; instances without a subject are left out."""
@@ -139,9 +169,15 @@ class DatasetRepository(Repository):
         )
         by_subject = select(InstanceSubject.instance_id).where(
             InstanceSubject.dataset_id == dataset_id,
-            InstanceSubject.subject_hash.in_(select(Suppression.hash).where(Suppression.kind == "subject", scope)),
+            _named(select(Suppression.hash).where(Suppression.kind == "subject", scope)),
         )
         return by_content.union(by_subject)
+
+
+def _named(lookups: list[str] | Select[str]) -> ColumnElement[bool]:
+    """Whether a row's data subject has one of these names, or an alias among them."""
+    aliased = select(SubjectAlias.subject_hash).where(SubjectAlias.alias_hash.in_(lookups))
+    return or_(InstanceSubject.subject_hash.in_(lookups), InstanceSubject.subject_hash.in_(aliased))
 
 
 def _names(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -3,8 +3,17 @@
 from service.store.tables.access import ApiKey, IdempotentResponse, SigningKey
 from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
 from service.store.tables.base import Base
-from service.store.tables.data import Dataset, InstanceRow, InstanceSubject, SealedText, SealedTree, Suppression
+from service.store.tables.data import (
+    Dataset,
+    InstanceRow,
+    InstanceSubject,
+    SealedText,
+    SealedTree,
+    SubjectAlias,
+    Suppression,
+)
 from service.store.tables.evidence import AuditRow, Certificate, Event
+from service.store.tables.inbound import InboundDelivery, InboundEndpoint, InboundSecret
 from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
 from service.store.tables.serving import Replica, ServingTarget, SwapReceipt
@@ -18,6 +27,9 @@ __all__ = [
     "Dataset",
     "Event",
     "IdempotentResponse",
+    "InboundDelivery",
+    "InboundEndpoint",
+    "InboundSecret",
     "InstanceRow",
     "InstanceSubject",
     "LedgerEntry",
@@ -30,6 +42,7 @@ __all__ = [
     "SealedTree",
     "ServingTarget",
     "SigningKey",
+    "SubjectAlias",
     "Suppression",
     "SwapReceipt",
     "Target",

@@ -35,7 +35,11 @@ class SealedTree(Base):
 
 
 class Dataset(Base):
-    """`digest`: Merkle root of its rows' keyed content hashes in upload order; none for the oldest datasets."""
+    """`digest`: Merkle root of its rows' keyed content hashes in upload order; none for the oldest datasets.
+
+    `subject_kinds`: the kinds of identifiers its rows name, "" where they name none. Datasets of earlier releases have
+    none here: their subjects are plain identifiers that cannot be found by digests.
+    """
 
     __tablename__ = "datasets"
 
@@ -48,10 +52,14 @@ class Dataset(Base):
     duplicate_count: Mapped[int]
     subjects_indexed: Mapped[bool]
     digest: Mapped[str | None] = mapped_column(String(80))
+    subject_kinds: Mapped[list[str] | None]
 
 
 class InstanceRow(Base):
-    """A row of a dataset. `content_hash` finds exact duplicates without unsealing."""
+    """A row of a dataset. `content_hash` finds exact duplicates without unsealing, `sketch` near ones (MinHash).
+
+    An erased row keeps no sketch, and rows of earlier releases never had one.
+    """
 
     __tablename__ = "instances"
     __table_args__ = (Index("ix_instances_dataset_id_content_hash", "dataset_id", "content_hash"),)
@@ -61,6 +69,7 @@ class InstanceRow(Base):
     position: Mapped[int]
     text_id: Mapped[str] = mapped_column(ForeignKey("texts.id"))
     content_hash: Mapped[str] = mapped_column(String(80))
+    sketch: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class InstanceSubject(Base):
@@ -72,6 +81,15 @@ class InstanceSubject(Base):
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
     instance_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     subject_hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+
+
+class SubjectAlias(Base):
+    """Another keyed hash by which a data subject may be looked up: that of a digest, or without its kind."""
+
+    __tablename__ = "subject_aliases"
+
+    alias_hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+    subject_hash: Mapped[str] = mapped_column(String(80), primary_key=True, index=True)
 
 
 class Suppression(Base):

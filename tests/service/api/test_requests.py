@@ -106,6 +106,36 @@ class TestFiling:
 
 
 class TestPlan:
+    def test_it_offers_near_duplicates_and_tells_who_cannot_be_looked_up(self, api: Api) -> None:
+        story = " ".join(f"word{number}" for number in range(60))
+        rows = [
+            {"id": str(n), "subject": {"kind": "user_id", "value": str(n)}, "prompt": story, "completion": f"end {n}"}
+            for n in range(3)
+        ]
+        api.line("bot", [*people(10), *rows], max_share=1)
+        body = erasure({"kind": "user_id", "value": "1"})  # type: ignore[arg-type]
+        (plan,) = api.client.post("/v1/unlearning-plans", json=body).json()["lines"]
+        assert plan["removals"] == 1
+        assert {(one["instance"], one["of"]) for one in plan["near_duplicates"]} == {("0", "1"), ("2", "1")}
+        assert all(0.6 < one["similarity"] < 1 for one in plan["near_duplicates"])
+        api.line("tagged", rows)
+        hashed = erasure({"kind": "email", "sha256": "a" * 64})  # type: ignore[arg-type]
+        assert api.client.post("/v1/unlearning-plans", json=hashed).json()["unindexed"] == ["tagged"]
+
+    @pytest.mark.parametrize(
+        ("subject", "field"),
+        [
+            ({"kind": "mail", "value": "x"}, "/operations/0/select/subject/kind"),
+            ({"kind": "email"}, "/operations/0/select/subject"),
+            ({"sha256": "x"}, "/operations/0/select/subject/sha256"),
+            ([], "/operations/0/select/subject"),
+            (17, "/operations/0/select/subject"),
+        ],
+    )
+    def test_a_subject_that_names_nobody(self, api: Api, subject: object, field: str) -> None:
+        response = api.client.post("/v1/unlearning-plans", json=erasure(subject))  # type: ignore[arg-type]
+        assert_problem(response, 422, "invalid-input", field=field)
+
     def test_it_shows_what_a_request_would_do_and_changes_nothing(self, api: Api, line: str) -> None:
         tables = (UnlearningRequest, Target, OperationRow, Run)
         before = [api.count(table) for table in tables]
@@ -128,6 +158,7 @@ class TestPlan:
             "claim_level": "E",
             "grade": None,
             "predicted_fidelity": None,
+            "near_duplicates": [],
         }
         assert [api.count(table) for table in tables] == before
         assert api.client.get("/v1/events").json()["items"] == events

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.domain.errors import InvalidInput
-from service.domain.instances import Content, InstanceLine, Message, canonical_subject
+from service.domain.instances import Content, InstanceLine, Message
 
 CHAT = Content(
     messages=(
@@ -56,10 +56,6 @@ def test_duplicates_are_found_whatever_their_case_spacing_and_form() -> None:
     )
     assert one.normalised() == same.normalised()
     assert one.normalised() != one.with_completion("etwas").normalised()
-
-
-def test_a_subject_has_one_spelling() -> None:
-    assert canonical_subject("  Ada@Example.COM ") == canonical_subject("ada@example.com")
 
 
 def test_a_line_may_name_one_subject_several_or_none() -> None:

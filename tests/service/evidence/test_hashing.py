@@ -1,8 +1,10 @@
+import hashlib
 import hmac
 
 import pytest
 
 from service.domain.instances import Content, Message
+from service.domain.subjects import Identity, SubjectKind
 from service.evidence.derivation import derive
 from service.evidence.hashing import KeyedHash
 
@@ -65,3 +67,36 @@ def test_a_new_version_and_another_master_key_change_every_hash_and_the_key_id(k
     assert len({keyed.subject("x"), rotated.subject("x"), foreign.subject("x")}) == 3
     assert len({keyed.key_id, rotated.key_id, foreign.key_id}) == 3
     assert rotated.key_id.startswith("h2-")
+
+
+class TestSubjectsOfSeveralKinds:
+    """An instance's names and a request's look-ups have one in common if both may mean the same person."""
+
+    VALUE, OTHER = "Ada@Example.org", "bob@example.org"
+    DIGEST = hashlib.sha256(b"ada@example.org").hexdigest()
+    PLAIN = Identity(value=VALUE)
+    EMAIL = Identity(kind=SubjectKind.email, value=VALUE)
+    USER = Identity(kind=SubjectKind.user_id, value=VALUE)
+    HASHED = Identity(sha256=DIGEST)
+    HASHED_EMAIL = Identity(kind=SubjectKind.email, sha256=DIGEST)
+
+    @pytest.mark.parametrize("named", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
+    @pytest.mark.parametrize("wanted", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
+    def test_one_person_however_named(self, keyed: KeyedHash, named: Identity, wanted: Identity) -> None:
+        assert set(keyed.subject_names(named)) & set(keyed.subject_lookups(wanted))
+
+    @pytest.mark.parametrize("named", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
+    def test_nobody_else(self, keyed: KeyedHash, named: Identity) -> None:
+        for wanted in (Identity(value=self.OTHER), Identity(kind=SubjectKind.email, value=self.OTHER)):
+            assert not set(keyed.subject_names(named)) & set(keyed.subject_lookups(wanted))
+
+    def test_equal_identifiers_of_two_kinds_are_two_people(self, keyed: KeyedHash) -> None:
+        for named, wanted in ((self.EMAIL, self.USER), (self.USER, self.HASHED_EMAIL)):
+            assert not set(keyed.subject_names(named)) & set(keyed.subject_lookups(wanted))
+        assert set(keyed.subject_names(self.USER)) & set(keyed.subject_lookups(self.PLAIN))
+
+    def test_a_plain_identifier_is_known_by_the_hash_that_it_always_had(self, keyed: KeyedHash) -> None:
+        assert keyed.subject_names("ada")[0] == keyed.subject_lookups("ada")[0] == keyed.subject("ada")
+
+    def test_a_digest_is_not_kept_as_it_is(self, keyed: KeyedHash) -> None:
+        assert self.DIGEST not in {*keyed.subject_names(self.EMAIL), *keyed.subject_names(self.HASHED)}

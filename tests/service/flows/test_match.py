@@ -1,9 +1,13 @@
 """Matching: what a request's operations mean on every line, and what is refused."""
 
+import hashlib
+from typing import Any
+
 import pytest
 
 from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
 from service.domain.operations import Operation
+from service.domain.subjects import Identity, SubjectKind
 from service.flows.match import Matching, match
 from tests.support.house import House, ask_otherwise, correct, people, remove, remove_subject
 
@@ -114,3 +118,77 @@ class TestRefused:
         with pytest.raises(InvalidInput) as refused:
             matched(house, operation)
         assert refused.value.code == code
+
+
+class TestKindsOfIdentifiers:
+    """Data subjects whose identifiers' kinds are known, and those known by digests."""
+
+    ADA = Identity(kind=SubjectKind.email, value="Ada@Example.org")
+    DIGEST = hashlib.sha256(b"ada@example.org").hexdigest()
+
+    @pytest.fixture
+    def tagged(self, house: House) -> House:
+        """Ada has two rows, one by each of her identifiers; a user is called like her address."""
+        subjects: list[object] = [
+            {"kind": "email", "value": "ada@example.org"},
+            {"kind": "user_id", "value": "17"},
+            [{"kind": "user_id", "value": "ada@example.org"}, {"kind": "email", "value": "bob@example.org"}],
+        ]
+        rows = [{**row, "subject": subject} for row, subject in zip(people(2), subjects, strict=False)]
+        house.line("bot", [*rows, {"id": "nobody", "prompt": "Who?", "completion": "Nobody."}])
+        return house
+
+    @pytest.mark.parametrize(
+        ("subject", "expected"),
+        [
+            (ADA, {"p0-0"}),
+            (Identity(kind=SubjectKind.email, sha256=DIGEST), {"p0-0"}),
+            (Identity(kind=SubjectKind.user_id, value="17"), {"p0-1"}),
+            ((ADA, Identity(kind=SubjectKind.user_id, value="17")), {"p0-0", "p0-1"}),
+            # Who does not say the kind means all.
+            ("ada@example.org", {"p0-0", "p1-0"}),
+            (Identity(sha256=DIGEST), {"p0-0", "p1-0"}),
+        ],
+    )
+    def test_they_select_what_may_speak_of_them(self, tagged: House, subject: Any, expected: set[str]) -> None:
+        (found,) = matched(tagged, remove_subject(subject)).matches
+        assert set(found.edits) == expected
+
+    def test_a_plain_subject_may_be_of_any_kind(self, house: House) -> None:
+        house.line("bot", [{**row, "subject": "ada@example.org"} for row in people(1)])
+        for subject in (self.ADA, Identity(kind=SubjectKind.email, sha256=self.DIGEST)):
+            (found,) = matched(house, remove_subject(subject)).matches
+            assert len(found.edits) == 2
+
+    def test_a_dataset_that_knows_digests_alone(self, house: House) -> None:
+        house.line("bot", [{**row, "subject": {"kind": "email", "sha256": self.DIGEST}} for row in people(1)])
+        for subject in (self.ADA, "ada@example.org"):
+            (found,) = matched(house, remove_subject(subject)).matches
+            assert len(found.edits) == 2
+
+    def test_who_is_not_there_and_who_cannot_be_looked_up(self, tagged: House) -> None:
+        """A dataset without telephone numbers cannot tell whether it speaks of their owner."""
+        eve = Identity(kind=SubjectKind.email, value="eve@example.org")
+        phone = Identity(kind=SubjectKind.phone, value="+49 30 1")
+        assert matched(tagged, remove_subject(eve)).unindexed == ()
+        assert matched(tagged, remove_subject(phone)).unindexed == ("bot",)
+        assert matched(tagged, remove_subject((phone, eve))).unindexed == ()
+
+    def test_a_dataset_of_an_earlier_release_has_no_digests(self, tagged: House) -> None:
+        with tagged.store.write() as unit:
+            for dataset in unit.datasets.list(after=None, limit=10).items:
+                dataset.subject_kinds = None
+        assert matched(tagged, remove_subject(Identity(sha256=self.DIGEST))).unindexed == ("bot",)
+        assert matched(tagged, remove_subject("nobody")).unindexed == ()
+
+    def test_whoever_was_erased_may_not_come_back_under_another_name(self, tagged: House) -> None:
+        line = tagged.targets(tagged.submit(remove_subject(self.ADA)))[0].line_id
+        tagged.serve(line)
+        names: list[object] = [
+            "ADA@example.org", {"kind": "email", "value": "ada@example.org"}, {"sha256": self.DIGEST},
+            {"kind": "user_id", "value": "ada@example.org"}, "eve@example.org",
+        ]  # fmt: skip
+        rows = [{"id": str(n), "subject": name, "prompt": "?", "completion": str(n)} for n, name in enumerate(names)]
+        dataset = tagged.dataset(rows)
+        with tagged.store.read() as unit:
+            assert unit.datasets.suppressed_ids(dataset, line) == {"0", "1", "2"}
