@@ -119,6 +119,17 @@ class Settings(BaseSettings):
         description="Bearer token for that server.",
         json_schema_extra=_documented("none"),
     )
+    opendsr_certificate: Path | None = Field(
+        default=None,
+        description="X.509 certificate (PEM, with its chain) of the domain under which OpenDSR controllers reach the "
+        "API.",
+        json_schema_extra=_documented("none: no OpenDSR"),
+    )
+    opendsr_key: Path | None = Field(
+        default=None,
+        description="Private key of that certificate (PEM), which signs acknowledgements.",
+        json_schema_extra=_documented("none: no OpenDSR"),
+    )
     worker_pool: str = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
@@ -155,6 +166,12 @@ class Settings(BaseSettings):
     def _heartbeat_fits_the_lease(self) -> Self:
         if self.heartbeat_s > self.lease_s / 3:
             raise ValueError("heartbeat_s must be at most a third of lease_s, so that two beats may be lost")
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Self:
+        if (self.opendsr_certificate is None) != (self.opendsr_key is None):
+            raise ValueError("opendsr_certificate and opendsr_key go together")
         return self
 
     @property

@@ -25,9 +25,12 @@ from service.api.routes import (
     events,
     health,
     hub,
+    inbound,
+    inbound_endpoints,
     keys,
     lorax,
     manifests,
+    opendsr,
     plans,
     requests,
     roll_forwards,
@@ -37,13 +40,14 @@ from service.api.routes import (
     versions,
 )
 from service.domain.version import ENGINE_VERSION
+from service.evidence.domain_certificate import DomainSigner
 from service.flows.keys import ensure_admin_key
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 
-# Documented order. All but `health` ask for a key.
+# Documented order. All but `health` and `inbound` ask for a key.
 RESOURCES = (
     datasets,
     adapters,
@@ -60,6 +64,8 @@ RESOURCES = (
     serving_targets,
     keys,
     signing_keys,
+    inbound_endpoints,
+    opendsr,
     hub,
     lorax,
 )
@@ -73,11 +79,17 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
             ensure_admin_key(unit, vault, settings.admin_key.get_secret_value())
     app = bare_app()
     pulse, metrics = Pulse(store), Metrics(store, settings)
-    app.state.context = Context(settings, store, vault, blobs, pulse)
+    app.state.context = Context(settings, store, vault, blobs, pulse, _domain_signer(settings))
     app.state.metrics = metrics
     app.add_middleware(BodyLimit, upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Observe, metrics=metrics)
     return app
+
+
+def _domain_signer(settings: Settings) -> DomainSigner | None:
+    if settings.opendsr_certificate is None or settings.opendsr_key is None:
+        return None
+    return DomainSigner(settings.opendsr_certificate.read_bytes(), settings.opendsr_key.read_bytes())
 
 
 def bare_app() -> FastAPI:
@@ -97,6 +109,9 @@ def bare_app() -> FastAPI:
             dependencies=[Depends(authenticate)],
             responses=problems.problems(401, 403, 422, 500, 503),
         )
+    # Its deliveries are refused unless they prove that an endpoint's sender made them (scopes.BY_SIGNATURE).
+    app.include_router(inbound.router)
+    app.include_router(opendsr.open_router)
     app.include_router(health.router)
     problems.install(app)
     describe(app)

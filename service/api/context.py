@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.api.pulse import Pulse
+from service.evidence.domain_certificate import DomainSigner
 from service.flows.vault import Vault
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -19,6 +20,7 @@ class Context:
     vault: Vault
     blobs: Blobs
     pulse: Pulse
+    opendsr: DomainSigner | None
 
 
 # `async` only so that FastAPI does not spend a thread on it.

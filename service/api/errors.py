@@ -40,6 +40,19 @@ class RangeNotSatisfiable(HttpError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
+class OpenDsrRefused(HttpError):
+    """What OpenDSR controllers are told (section 7.6): `error` beside the members of a problem document."""
+
+    status: ClassVar[int] = 400
+    title = "The request cannot be accepted"
+
+    def __init__(self, cause: LetheError) -> None:
+        told = {"domain": "Validation", "reason": cause.code, "message": cause.detail}
+        error = {"code": self.status, "message": cause.detail, "errors": [told]}
+        extra = {**cause.extra, "error": error}
+        super().__init__(cause.detail, field=cause.field, fix=cause.fix, code=cause.code, extra=extra)
+
+
 class HubNotFound(HttpError):
     """What Hub clients are told: `error_code` is `RepoNotFound`, `RevisionNotFound` or `EntryNotFound`."""
 

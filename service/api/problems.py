@@ -67,7 +67,7 @@ def problem(error: LetheError) -> JSONResponse:
     """The problem document of an error."""
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = error.challenge
     members = {"detail": error.detail, "field": error.field, "fix": error.fix, **error.extra}
     return _document(error.status, error.code, error.title, members, headers)
 

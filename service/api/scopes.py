@@ -1,4 +1,7 @@
-"""Which scope each operation asks for, by operation id. An operation that is missing here is refused."""
+"""Which scope each operation asks for, by operation id. An operation that is missing here is refused.
+
+The few that ask for no key at all are named here too, with what they ask for instead.
+"""
 
 from collections.abc import Mapping
 
@@ -71,4 +74,17 @@ SCOPE_OF: Mapping[str, Scope] = {
     "list_signing_keys": Scope.keys_manage,
     "rotate_signing_key": Scope.keys_manage,
     "revoke_signing_key": Scope.keys_manage,
+    "create_inbound_endpoint": Scope.inbound_manage,
+    "list_inbound_endpoints": Scope.inbound_manage,
+    "get_inbound_endpoint": Scope.inbound_manage,
+    "update_inbound_endpoint": Scope.inbound_manage,
+    "delete_inbound_endpoint": Scope.inbound_manage,
+    "create_inbound_secret": Scope.inbound_manage,
+    "delete_inbound_secret": Scope.inbound_manage,
+    "create_opendsr_request": Scope.requests_create,
+    "get_opendsr_request": Scope.requests_read,
+    "cancel_opendsr_request": Scope.requests_manage,
 }
+
+# What a sender must sign, or send its endpoint's secret with: whoever set the endpoint up said what it may do.
+BY_SIGNATURE = frozenset({"receive_delivery"})

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     events_read = "events:read"
     audit_read = "audit:read"
     keys_manage = "keys:manage"
+    inbound_manage = "inbound:manage"
 
 
 EVERY_SCOPE = frozenset(Scope)

@@ -10,6 +10,7 @@ import pytest
 from service.api import openapi
 from service.api.app import bare_app
 from service.api.schemas.common import Output
+from service.api.scopes import BY_SIGNATURE
 
 COMMITTED = Path(__file__).parent / "openapi.json"
 DOCUMENT: dict[str, Any] = bare_app().openapi()
@@ -60,7 +61,8 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(call: str, operati
     assert operation["description"]
     if not call.split()[1].startswith("/v1/"):
         return
-    assert operation["security"] == [{"api_key": []}]
+    scheme = "inbound_signature" if operation["operationId"] in BY_SIGNATURE else "api_key"
+    assert operation["security"] == [{scheme: []}]
     assert operation["responses"].keys() >= GUARDED_PROBLEMS
     for status, response in operation["responses"].items():
         if int(status) >= 400:

@@ -3,7 +3,7 @@
 import pytest
 
 from service.api.app import bare_app
-from service.api.scopes import SCOPE_OF
+from service.api.scopes import BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import Scope
 from tests.support.api import Api, assert_problem
 
@@ -14,12 +14,20 @@ OPEN = {
     "/version",
     "/.well-known/jwks.json",
     "/.well-known/model-signing.pem",
+    "/opendsr/discovery",
+    "/opendsr/certificate.pem",
+}
+DOCUMENT = bare_app().openapi()
+BY_SIGNATURE_PATHS = {
+    path
+    for path, methods in DOCUMENT["paths"].items()
+    if any(operation["operationId"] in BY_SIGNATURE for operation in methods.values())
 }
 GUARDED = {
     operation["operationId"]
-    for path, methods in bare_app().openapi()["paths"].items()
+    for path, methods in DOCUMENT["paths"].items()
     for operation in methods.values()
-    if path not in OPEN
+    if path not in OPEN | BY_SIGNATURE_PATHS
 }
 # What answers whatever else Hub clients ask is no operation to be documented.
 UNDOCUMENTED = {"refuse_hub_path"}
@@ -36,10 +44,19 @@ def test_every_scope_opens_something() -> None:
 def test_only_operations_are_open_without_a_key() -> None:
     unguarded = {
         path
-        for path, methods in bare_app().openapi()["paths"].items()
+        for path, methods in DOCUMENT["paths"].items()
         if not any("security" in operation for operation in methods.values())
     }
     assert unguarded == OPEN
+
+
+def test_only_deliveries_prove_themselves_by_a_signature_instead() -> None:
+    assert {"/v1/inbound/{provider}/{endpoint_id}"} == BY_SIGNATURE_PATHS
+    assert not BY_SIGNATURE & set(SCOPE_OF)
+    for path, methods in DOCUMENT["paths"].items():
+        for operation in methods.values():
+            schemes = {name for one in operation.get("security", ()) for name in one}
+            assert ("inbound_signature" in schemes) == (path in BY_SIGNATURE_PATHS), path
 
 
 def test_an_operation_that_the_table_forgot_is_closed_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

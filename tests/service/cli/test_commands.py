@@ -52,6 +52,16 @@ class TestForget:
         again = lethe("forget", "--instance", "p2-1", "--json")
         assert (again.code, again.json["code"]) == (2, "instance-already-removed")
 
+    def test_a_kind_tells_equal_identifiers_apart(self, house: House, lethe: Lethe) -> None:
+        subjects = [{"kind": "user_id", "value": "17"}, {"kind": "customer_id", "value": "17"}]
+        house.line("bot", [*people(8), *({"id": str(n), "subject": one, "prompt": "?", "completion": f"{n}"}
+                                         for n, one in enumerate(subjects))])  # fmt: skip
+        found = {
+            kind: lethe("forget", "--subject", "17", *kind, "--plan", "--json").json["lines"][0]["removals"]
+            for kind in ((), ("--kind", "user_id"))
+        }
+        assert found == {(): 2, ("--kind", "user_id"): 1}
+
     def test_a_plan_changes_nothing(self, house: House, lethe: Lethe) -> None:
         line = house.line("support-bot", people(10))
         planned = lethe("forget", "--subject", "Person 3", "--plan", "--json").json["lines"]

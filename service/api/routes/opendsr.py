@@ -1,0 +1,179 @@
+"""OpenDSR 2.0: controllers file, follow and cancel erasures with an API key; every answer is signed by our domain."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from service.api.auth import Actor, Caller
+from service.api.context import Context, InContext
+from service.api.deliveries import RawBody
+from service.api.errors import OpenDsrRefused
+from service.api.problems import problems
+from service.api.schemas.opendsr import (
+    OpenDsrAccepted,
+    OpenDsrCancelled,
+    OpenDsrDiscovery,
+    OpenDsrStatus,
+    SupportedIdentity,
+)
+from service.api.visibility import visible_request
+from service.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound, Unreadable
+from service.evidence.domain_certificate import DomainSigner
+from service.flows import decide
+from service.flows.file_ask import file_ask
+from service.store.database import Unit
+from service.store.tables import UnlearningRequest
+from service.webhooks.inbound import opendsr
+from service.webhooks.inbound.states import OpenDsrStatus as RequestStatus
+from service.webhooks.inbound.states import foreign_state
+
+router = APIRouter(prefix="/opendsr", tags=["opendsr"])
+# What everybody may know: section 6 has no authentication.
+open_router = APIRouter(prefix="/opendsr", tags=["opendsr"])
+
+RequestUuid = Annotated[str, Path(max_length=36, description="The controller's id of the request.")]
+PENDING = "pending"
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A request as OpenDSR 2.0 has it, section 7.1.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+@router.post(
+    "/requests",
+    status_code=201,
+    response_model=OpenDsrAccepted,
+    responses=problems(400, 404, 413),
+    openapi_extra=_BODY,
+)
+def create_opendsr_request(body: RawBody, context: InContext, actor: Caller) -> Response:
+    """File an erasure. The same id again is the same request. Callbacks are not called: ask for the status."""
+    signer = _signer(context)
+    with _told_as_opendsr():
+        uuid, ask = opendsr.read(body)
+        with context.store.write() as unit:
+            filed = file_ask(
+                unit,
+                context.vault,
+                ask,
+                channel=opendsr.CHANNEL,
+                actor=actor.id,
+                lines=actor.lines,
+                body_hash=context.vault.hashes.body(body),
+            )
+    request = filed.request
+    answer = OpenDsrAccepted(
+        controller_id=request.created_by,
+        expected_completion_time=request.due_at,
+        received_time=request.created_at,
+        encoded_request=base64.b64encode(body).decode(),
+        subject_request_id=uuid,
+    )
+    return _signed(signer, answer, 201)
+
+
+@router.get("/requests/{subject_request_id}", response_model=OpenDsrStatus, responses=problems(404))
+def get_opendsr_request(subject_request_id: RequestUuid, context: InContext, actor: Caller) -> Response:
+    """Read how far a request is."""
+    signer = _signer(context)
+    with context.store.read() as unit:
+        request = _filed(unit, actor, subject_request_id)
+        answer = OpenDsrStatus(
+            controller_id=request.created_by,
+            expected_completion_time=request.due_at,
+            subject_request_id=subject_request_id,
+            request_status=_status(request),
+            api_version=opendsr.API_VERSION,
+            results_count=sum(target.instance_count for target in unit.targets.of_request(request.id)),
+        )
+    return _signed(signer, answer, 200)
+
+
+@router.delete(
+    "/requests/{subject_request_id}",
+    status_code=202,
+    response_model=OpenDsrCancelled,
+    responses=problems(400, 404),
+)
+def cancel_opendsr_request(subject_request_id: RequestUuid, context: InContext, actor: Caller) -> Response:
+    """Call a request off while it is pending."""
+    signer = _signer(context)
+    with _told_as_opendsr(), context.store.write() as unit:
+        request = _filed(unit, actor, subject_request_id)
+        if _status(request) != PENDING:
+            raise IllegalTransition("Only a pending request can be cancelled.", fix="Read its status.")
+        decide.cancel(unit, request.id, actor=actor.id)
+        answer = OpenDsrCancelled(
+            controller_id=request.created_by,
+            subject_request_id=subject_request_id,
+            received_time=unit.now,
+            api_version=opendsr.API_VERSION,
+        )
+    return _signed(signer, answer, 202)
+
+
+@open_router.get("/discovery", responses=problems(404))
+def get_opendsr_discovery(context: InContext) -> OpenDsrDiscovery:
+    """What OpenDSR controllers can ask for, and where the certificate is."""
+    _signer(context)
+    return OpenDsrDiscovery(
+        api_version=opendsr.API_VERSION,
+        supported_identities=[
+            SupportedIdentity(identity_type=kind, identity_format=format_)
+            for kind in opendsr.KINDS
+            for format_ in opendsr.IdentityFormat
+        ],
+        supported_subject_request_types=[opendsr.ERASURE],
+        processor_certificate=f"{context.settings.url}/opendsr/certificate.pem",
+    )
+
+
+@open_router.get("/certificate.pem", response_class=PlainTextResponse, responses=problems(404))
+def get_opendsr_certificate(context: InContext) -> Response:
+    """The X.509 certificate whose key signs the answers, with its chain."""
+    return Response(_signer(context).pem, media_type="application/x-pem-file")
+
+
+def _signer(context: Context) -> DomainSigner:
+    if context.opendsr is None:
+        raise NotFound(
+            "OpenDSR is not switched on here.",
+            fix="Set LETHE_OPENDSR_CERTIFICATE and LETHE_OPENDSR_KEY.",
+            code="opendsr-off",
+        )
+    return context.opendsr
+
+
+def _signed(signer: DomainSigner, answer: BaseModel, status: int) -> Response:
+    body = answer.model_dump_json().encode()
+    headers = {"X-OpenDSR-Processor-Domain": signer.domain, "X-OpenDSR-Signature": signer.sign(body)}
+    return Response(body, status, headers, media_type="application/json")
+
+
+@contextmanager
+def _told_as_opendsr() -> Iterator[None]:
+    """Refusals have status 400 and an `error` member there (section 7.5)."""
+    try:
+        yield
+    except (InvalidInput, Unreadable, Conflict) as refusal:
+        raise OpenDsrRefused(refusal) from refusal
+
+
+def _filed(unit: Unit, actor: Actor, subject_request_id: str) -> UnlearningRequest:
+    """Raises NotFound."""
+    request = unit.requests.by_reference(opendsr.reference(subject_request_id))
+    if request is None:
+        raise NotFound("There is no such request.", field="subject_request_id", code="unknown-request")
+    return visible_request(unit, actor, request.id)
+
+
+def _status(request: UnlearningRequest) -> RequestStatus:
+    return foreign_state(request.state, request.outcome, on_hold=request.on_hold).opendsr

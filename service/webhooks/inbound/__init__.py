@@ -1,0 +1,1 @@
+"""Requests that privacy platforms send by webhook: verify, normalise, file."""

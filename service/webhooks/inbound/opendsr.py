@@ -1,0 +1,118 @@
+"""OpenDSR 2.0: what a controller sends, and what it asks for."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.domain.clocks import Moment
+from service.domain.errors import Unsupported
+from service.domain.subjects import Identity, SubjectKind
+from service.flows.file_ask import Ask
+from service.webhooks.inbound.identities import forget, unknown_kind
+from service.webhooks.inbound.payload import parse, validated
+
+API_VERSION = "2.0"
+CHANNEL = "opendsr"
+ERASURE = "erasure"
+
+# Section 5.1: the identity types of the specification.
+KINDS: Mapping[str, SubjectKind] = {
+    "controller_customer_id": SubjectKind.customer_id,
+    "email": SubjectKind.email,
+    **dict.fromkeys(
+        (
+            "android_advertising_id",
+            "android_id",
+            "fire_advertising_id",
+            "ios_advertising_id",
+            "ios_vendor_id",
+            "microsoft_advertising_id",
+            "microsoft_publisher_id",
+            "roku_publisher_id",
+            "roku_advertising_id",
+        ),
+        SubjectKind.device_id,
+    ),
+}
+
+
+class IdentityFormat(StrEnum):
+    """Of section 5.2 those that identifiers can be found by here."""
+
+    raw = "raw"
+    sha256 = "sha256"
+
+
+def _version_4(value: str) -> str:
+    if str(UUID(value, version=4)) != value:
+        raise ValueError("this is no UUID of version 4 in lower case")
+    return value
+
+
+RequestUuid = Annotated[str, AfterValidator(_version_4)]
+
+
+class _Identity(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    identity_type: str
+    identity_value: str
+    identity_format: str
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    subject_request_id: RequestUuid
+    subject_request_type: str
+    submitted_time: Moment
+    regulation: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    subject_identities: tuple[_Identity, ...] = Field(min_length=1, max_length=100)
+
+
+def read(body: bytes) -> tuple[str, Ask]:
+    """The controller's id of the request, and what it asks for.
+
+    Raises:
+        Unreadable, InvalidInput.
+    """
+    request = validated(_Request, parse(body))
+    if request.subject_request_type != ERASURE:
+        raise Unsupported(
+            "Only requests of the type `erasure` are fulfilled here.",
+            field="/subject_request_type",
+            fix="Ask /opendsr/discovery for what is supported.",
+        )
+    identities = tuple(_identity(one, position) for position, one in enumerate(request.subject_identities))
+    ask = Ask(
+        key=request.subject_request_id,
+        operations=(forget(identities, at="/subject_identities"),),
+        reference=request.subject_request_id,
+        regulation=request.regulation,
+        received_at=request.submitted_time,
+    )
+    return request.subject_request_id, ask
+
+
+def reference(subject_request_id: str) -> str:
+    """The client reference under which the request is filed."""
+    return f"{CHANNEL}:{subject_request_id}"
+
+
+def _identity(given: _Identity, position: int) -> Identity:
+    at = f"/subject_identities/{position}"
+    kind = KINDS.get(given.identity_type)
+    if kind is None:
+        raise unknown_kind(f"{at}/identity_type")
+    if given.identity_format not in set(IdentityFormat):
+        raise Unsupported(
+            "Identifiers are found by their value or its SHA-256.",
+            field=f"{at}/identity_format",
+            fix="Send `raw` or `sha256`.",
+            code="unsupported-identity-format",
+        )
+    member = "value" if given.identity_format == IdentityFormat.raw else "sha256"
+    return validated(Identity, {"kind": kind, member: given.identity_value}, at=at)

@@ -1,0 +1,77 @@
+"""What becomes of a delivery: verify the bytes, normalise what they ask, file it once.
+
+When this returns, the request is committed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.errors import NotFound
+from service.domain.states import RequestState
+from service.domain.subjects import SubjectKind
+from service.evidence.dsse import Envelope
+from service.flows.file_ask import file_ask
+from service.flows.inbound_endpoints import find_endpoint, secrets_of
+from service.flows.vault import Vault
+from service.store.database import Store
+from service.store.tables import InboundEndpoint
+from service.webhooks.inbound.delivery import Delivery
+from service.webhooks.inbound.provider import Ignored, Rules
+from service.webhooks.inbound.registry import PROVIDERS, provider_named
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The request that a delivery made, or an earlier one did."""
+
+    request: str
+    state: RequestState
+    due_at: datetime
+    receipt: Envelope
+    is_repeated: bool
+
+
+def receive(store: Store, vault: Vault, provider: str, endpoint_id: str, delivery: Delivery) -> Accepted | Ignored:
+    """File what a delivery asks for.
+
+    Raises:
+        NotFound, Gone: the provider or the endpoint.
+        NotFromSender: see `InboundProvider.verify`.
+        Unreadable, InvalidInput: see `InboundProvider.read`.
+        Conflict, NotFound: see `file_ask`.
+    """
+    sender = PROVIDERS[provider_named(provider)]
+    with store.read() as unit:
+        endpoint = _endpoint(find_endpoint(unit, endpoint_id), provider)
+        secrets = secrets_of(unit, vault, endpoint)
+    sender.verify(delivery, secrets)
+    ask = sender.read(delivery, _rules(endpoint))
+    if isinstance(ask, Ignored):
+        return ask
+    with store.write() as unit:
+        lines = find_endpoint(unit, endpoint_id).lines
+        filed = file_ask(
+            unit,
+            vault,
+            ask,
+            channel=endpoint_id,
+            actor=endpoint_id,
+            lines=None if lines is None else frozenset(lines),
+            body_hash=vault.hashes.body(delivery.body),
+        )
+        request = filed.request
+        return Accepted(request.id, request.state, request.due_at, request.receipt, filed.is_repeated)
+
+
+def _endpoint(row: InboundEndpoint, provider: str) -> InboundEndpoint:
+    if row.provider != provider:
+        raise NotFound("There is no such inbound endpoint.", field="endpoint_id", code="unknown-endpoint")
+    return row
+
+
+def _rules(endpoint: InboundEndpoint) -> Rules:
+    return Rules(
+        subject_kinds={name: SubjectKind(kind) for name, kind in endpoint.subject_kinds.items()},
+        erasure_types=None if endpoint.erasure_types is None else frozenset(endpoint.erasure_types),
+        regulation=endpoint.regulation,
+    )

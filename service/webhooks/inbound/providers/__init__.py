@@ -1,0 +1,1 @@
+"""How each provider proves itself and says what it wants: one small class a provider."""
