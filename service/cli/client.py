@@ -10,7 +10,19 @@ from urllib.parse import quote
 
 import httpx
 
-from service.cli.models import Dataset, Event, Line, Plan, Report, Request, Run, ServingTarget, SigningKey, Version
+from service.cli.models import (
+    Dataset,
+    Event,
+    InboundEndpoint,
+    Line,
+    Plan,
+    Report,
+    Request,
+    Run,
+    ServingTarget,
+    SigningKey,
+    Version,
+)
 from service.cli.sse import follow
 from service.cli.transport import Transport
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
@@ -213,6 +225,21 @@ class LetheClient:
     def audit_lines(self) -> Iterator[str]:
         """The whole audit chain, one row a line as JSON, and its signed head as the last line."""
         return self.transport.lines("/v1/audit", accept="application/x-ndjson")
+
+    # Inbound
+
+    def inbound_endpoints(self) -> Iterator[InboundEndpoint]:
+        return (InboundEndpoint.model_validate(item) for item in self._pages("/v1/inbound-endpoints"))
+
+    def create_inbound_endpoint(self, body: Mapping[str, Any]) -> InboundEndpoint:
+        return InboundEndpoint.model_validate(self.transport.send("POST", "/v1/inbound-endpoints", dict(body)))
+
+    def rotate_inbound_secret(self, endpoint_id: str, secret: str | None) -> InboundEndpoint:
+        path = f"/v1/inbound-endpoints/{endpoint_id}/secrets"
+        return InboundEndpoint.model_validate(self.transport.send("POST", path, {"secret": secret}))
+
+    def delete_inbound_endpoint(self, endpoint_id: str) -> None:
+        self.transport.send("DELETE", f"/v1/inbound-endpoints/{endpoint_id}", None)
 
     # The feed
 

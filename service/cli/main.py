@@ -14,6 +14,7 @@ from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
+from service.cli.commands.inbound import inbound
 from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
@@ -58,6 +59,7 @@ app.command()(verify)
 app.add_typer(audit, name="audit")
 app.add_typer(servers, name="servers")
 app.add_typer(signing_keys, name="signing-keys")
+app.add_typer(inbound, name="inbound")
 # Its options belong to the workers' side, which this command only starts.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     bench

@@ -152,6 +152,26 @@ class SigningKey(_Answer):
     revocation_reason: str | None = None
 
 
+class InboundEndpoint(_Answer):
+    """Where a privacy platform sends to. `secret`: the new one, once."""
+
+    id: str
+    provider: str
+    name: str
+    path: str
+    lines: list[str] | None = None
+    subject_kinds: dict[str, str] = Field(default_factory=dict)
+    regulation: str | None = None
+    created_at: datetime
+    secret: str | None = None
+
+
+class NearDuplicate(_Answer):
+    instance: str
+    of: str
+    similarity: float
+
+
 class LinePlan(_Answer):
     adapter: str
     version: str
@@ -167,6 +187,7 @@ class LinePlan(_Answer):
     claim_level: ClaimLevel
     grade: str | None = None
     predicted_fidelity: float | None = None
+    near_duplicates: list[NearDuplicate] = Field(default_factory=list)
 
 
 class Plan(_Answer):

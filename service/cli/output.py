@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.models import Dataset, Line, Plan, Request, Run, ServingTarget, SigningKey, Version
+from service.cli.models import Dataset, InboundEndpoint, Line, Plan, Request, Run, ServingTarget, SigningKey, Version
 from service.cli.problems import Problem
 from service.domain.errors import LetheError
 
@@ -123,6 +123,16 @@ def signing_keys_table(keys: Iterable[SigningKey]) -> Table:
     return table
 
 
+def inbound_table(endpoints: Sequence[InboundEndpoint]) -> Table:
+    table = _table("endpoint", "provider", "name", "lines", "send to")
+    new = [endpoint.secret for endpoint in endpoints if endpoint.secret]
+    for one in endpoints:
+        lines = "all" if one.lines is None else ", ".join(one.lines)
+        table.add_row(one.id, one.provider, one.name, lines, one.path)
+    table.caption = f"secret, shown this once: {new[0]}" if new else None
+    return table
+
+
 def lines_table(lines: Iterable[Line]) -> Table:
     table = _table("adapter", "base model", "newest", "anchor", "aliases")
     for line in lines:
@@ -208,8 +218,9 @@ def run_table(run: Run) -> Table:
 
 def plan_table(plan: Plan) -> Table:
     table = _table(
-        "adapter", "removals", "corrections", "duplicates", "share", "strategy", "takes", "fidelity", "claim", "why"
-    )
+        "adapter", "removals", "corrections", "duplicates", "near", "share", "strategy", "takes", "fidelity", "claim",
+        "why",
+    )  # fmt: skip
     for line in plan.lines:
         takes = "not measured yet" if line.estimated_seconds is None else f"{line.estimated_seconds:.0f} s"
         table.add_row(
@@ -217,6 +228,7 @@ def plan_table(plan: Plan) -> Table:
             str(line.removals),
             str(line.corrections),
             str(line.exact_duplicates),
+            str(len(line.near_duplicates)),
             f"{line.share:.1%}",
             line.strategy + (" [yellow]needs approval[/]" if line.needs_approval else ""),
             takes,
