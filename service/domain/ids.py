@@ -5,8 +5,23 @@ from typing import Literal
 from uuid6 import uuid7
 
 Prefix = Literal[
-    "ds", "adp", "ver", "req", "tgt", "run", "cert", "key", "txt", "led", "aud", "plan", "srv", "rep", "swap",
-    "inb", "ins",
+    "ds",
+    "adp",
+    "ver",
+    "req",
+    "tgt",
+    "run",
+    "cert",
+    "key",
+    "txt",
+    "led",
+    "aud",
+    "plan",
+    "srv",
+    "rep",
+    "swap",
+    "inb",
+    "ins",
 ]
 
 
