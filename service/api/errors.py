@@ -1,7 +1,6 @@
 """What can be wrong with a call as HTTP, before any flow is asked."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from service.domain.errors import LetheError
 
@@ -13,25 +12,25 @@ class HttpError(LetheError):
 
 
 class Malformed(HttpError):
-    status: ClassVar[int] = 400
+    status = 400
     default_code = "malformed"
     title = "The call is malformed"
 
 
 class PreconditionFailed(HttpError):
-    status: ClassVar[int] = 412
+    status = 412
     default_code = "precondition-failed"
     title = "The precondition does not hold"
 
 
 class UnsupportedMediaType(HttpError):
-    status: ClassVar[int] = 415
+    status = 415
     default_code = "unsupported-media-type"
     title = "The media type is not accepted here"
 
 
 class RangeNotSatisfiable(HttpError):
-    status: ClassVar[int] = 416
+    status = 416
     default_code = "range-not-satisfiable"
     title = "The range lies outside the file"
 
@@ -56,7 +55,7 @@ class OpenDsrRefused(HttpError):
 class HubNotFound(HttpError):
     """What Hub clients are told: `error_code` is `RepoNotFound`, `RevisionNotFound` or `EntryNotFound`."""
 
-    status: ClassVar[int] = 404
+    status = 404
     title = "Not found"
 
     def __init__(self, cause: LetheError, error_code: str) -> None:

@@ -41,9 +41,9 @@ class LetheError(Exception):
         extra: additional members of the problem document.
     """
 
-    status: ClassVar[int] = 500
+    status: int = 500
     default_code: ClassVar[str] = "internal-error"
-    title: ClassVar[str] = "Internal error"
+    title: str = "Internal error"
 
     def __init__(
         self,

@@ -67,6 +67,11 @@ class Verification:
         return None if self.statement is None else KINDS.get(str(self.statement.get("predicateType")))
 
     @property
+    def speaks_of_files(self) -> bool:
+        """Whether its subjects are the files of a version."""
+        return self.kind in ("certificate", "swap receipt")
+
+    @property
     def predicate(self) -> Mapping[str, Any]:
         found = (self.statement or {}).get("predicate")
         return found if isinstance(found, dict) else {}

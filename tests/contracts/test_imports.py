@@ -35,6 +35,11 @@ def test_the_supervisor_loads_neither_torch_nor_the_web_server(module: str) -> N
     assert loaded_by(module).isdisjoint(TORCH_STACK | WEB_STACK)
 
 
+def test_the_client_loads_nothing_of_the_services_side() -> None:
+    server_side = {"sqlalchemy", "alembic", "redis", "rq", "fsspec", "numpy", "typer"}
+    assert loaded_by("service.client").isdisjoint(TORCH_STACK | WEB_STACK | server_side | {"workers"})
+
+
 def test_the_domain_loads_next_to_nothing() -> None:
     from_outside = loaded_by("service.domain.engine") & {"sqlalchemy", "redis", "rq", "httpx", "numpy", "cryptography"}
     assert not from_outside | (loaded_by("service.domain.engine") & (TORCH_STACK | WEB_STACK))

@@ -1,0 +1,124 @@
+"""Unlearning requests and the runs that serve them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.client.answers.common import Page
+from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run
+from service.client.call import Call, Every, Json, One, new_key, path, text
+
+REQUESTS = "/v1/unlearning-requests"
+REQUEST = f"{REQUESTS}/{{request_id}}"
+
+
+def create_plan(body: Mapping[str, Any]) -> Call[Plan]:
+    """What a request with this body (`service.client.unlearning`) would do. Changes nothing."""
+    return Call("POST", "/v1/unlearning-plans", One(Plan), body=Json(body))
+
+
+def create_request(body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Call[AcceptedRequest]:
+    """File an unlearning request (`service.client.unlearning`). The answer holds a signed receipt."""
+    key = new_key(idempotency_key)
+    return Call("POST", REQUESTS, One(AcceptedRequest), body=Json(body), idempotency_key=key)
+
+
+def list_requests(
+    *,
+    state: str | None = None,
+    adapter: str | None = None,
+    client_reference: str | None = None,
+    overdue: bool = False,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Call[Page[Request]]:
+    """Unlearning requests, newest first."""
+    params = {
+        "state": state,
+        "adapter": adapter,
+        "client_reference": client_reference,
+        "overdue": "true" if overdue else None,
+        "cursor": cursor,
+        "limit": limit,
+    }
+    return Call("GET", REQUESTS, One(Page[Request]), params=params)
+
+
+def get_request(request_id: str) -> Call[Request]:
+    """A request."""
+    return Call("GET", path(REQUEST, request_id=request_id), One(Request))
+
+
+def get_report(request_id: str) -> Call[Report]:
+    """What was measured for a request."""
+    return Call("GET", path(f"{REQUEST}/report", request_id=request_id), One(Report))
+
+
+def get_report_page(request_id: str) -> Call[str]:
+    """What was measured for a request, as a page (HTML) for people."""
+    return Call("GET", path(f"{REQUEST}/report", request_id=request_id), text, params={"format": "html"})
+
+
+def get_receipt(request_id: str) -> Call[Receipt]:
+    """The signed receipt of a request."""
+    return Call("GET", path(f"{REQUEST}/receipt", request_id=request_id), One(Receipt))
+
+
+def list_certificates(request_id: str) -> Call[list[Certificate]]:
+    """The signed certificates of a request, newest first."""
+    return Call("GET", path(f"{REQUEST}/certificates", request_id=request_id), Every(Certificate))
+
+
+def approve_request(request_id: str) -> Call[Request]:
+    """Let a request that waits for approval go on. Its creator may not."""
+    return _decision(request_id, "approve")
+
+
+def reject_request(request_id: str, reason: str) -> Call[Request]:
+    """Deny a request that waits for approval."""
+    return _decision(request_id, "reject", {"reason": reason})
+
+
+def accept_request(request_id: str, reason: str) -> Call[Request]:
+    """Let an outcome stand that falls short. The creator of the request may not."""
+    return _decision(request_id, "accept", {"reason": reason})
+
+
+def cancel_request(request_id: str) -> Call[Request]:
+    """Call a request off before a worker takes it."""
+    return _decision(request_id, "cancel")
+
+
+def hold_request(request_id: str, reason: str | None = None) -> Call[Request]:
+    """Stop work on a request."""
+    return _decision(request_id, "hold", {"reason": reason})
+
+
+def release_request(request_id: str) -> Call[Request]:
+    """Let a held request go on."""
+    return _decision(request_id, "release")
+
+
+def extend_request(request_id: str, due_at: datetime, reason: str) -> Call[Request]:
+    """Move the due date, once and before it passes. `due_at` has a time zone."""
+    return _decision(request_id, "extend", {"due_at": due_at.isoformat(), "reason": reason})
+
+
+def retry_request(request_id: str) -> Call[Request]:
+    """Try again what needs attention."""
+    return _decision(request_id, "retry")
+
+
+def _decision(request_id: str, verb: str, body: Mapping[str, Any] | None = None) -> Call[Request]:
+    where = path(f"{REQUEST}/{verb}", request_id=request_id)
+    return Call("POST", where, One(Request), body=None if body is None else Json(body))
+
+
+def list_runs(*, adapter: str | None = None, cursor: str | None = None, limit: int | None = None) -> Call[Page[Run]]:
+    """Runs, newest first."""
+    return Call("GET", "/v1/runs", One(Page[Run]), params={"adapter": adapter, "cursor": cursor, "limit": limit})
+
+
+def get_run(run_id: str) -> Call[Run]:
+    """A run."""
+    return Call("GET", path("/v1/runs/{run_id}", run_id=run_id), One(Run))

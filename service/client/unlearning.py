@@ -1,0 +1,47 @@
+"""What is asked of the service: the body of an unlearning request or of a plan."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
+
+
+def remove(*instance_ids: str, subject: str | None = None) -> Remove:
+    """Forget instances, or everything about one data subject. Raises pydantic.ValidationError for both or neither."""
+    return Remove(type="remove", select=Selection(instance_ids=instance_ids or None, subject=subject))
+
+
+def modify_query(instance_id: str, prompt: str) -> ModifyQuery:
+    """The instance should have had another prompt."""
+    return ModifyQuery(type="modify_query", instance_id=instance_id, prompt=prompt)
+
+
+def correct_response(instance_id: str, completion: str) -> CorrectResponse:
+    """The instance should have had another completion."""
+    return CorrectResponse(type="correct_response", instance_id=instance_id, completion=completion)
+
+
+def unlearning(
+    *operations: Operation,
+    adapters: Sequence[str] = (),
+    strategy: str | None = None,
+    client_reference: str | None = None,
+    regulation: str | None = None,
+    received_at: datetime | None = None,
+    due_at: datetime | None = None,
+) -> dict[str, Any]:
+    """The body of a request or a plan. Without adapters it concerns every line that holds a match.
+
+    Dates have time zones.
+    """
+    body = {
+        "operations": [operation.model_dump(mode="json", exclude_none=True) for operation in operations],
+        "adapters": list(adapters) or None,
+        "strategy": strategy,
+        "client_reference": client_reference,
+        "regulation": regulation,
+        "received_at": None if received_at is None else received_at.isoformat(),
+        "due_at": None if due_at is None else due_at.isoformat(),
+    }
+    return {name: value for name, value in body.items() if value is not None}
