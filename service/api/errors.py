@@ -42,7 +42,7 @@ class RangeNotSatisfiable(HttpError):
 class OpenDsrRefused(HttpError):
     """What OpenDSR controllers are told (section 7.6): `error` beside the members of a problem document."""
 
-    status: ClassVar[int] = 400
+    status = 400
     title = "The request cannot be accepted"
 
     def __init__(self, cause: LetheError) -> None:

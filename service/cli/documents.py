@@ -31,7 +31,7 @@ def trusted_keys(session: Session, file: Path | None) -> KeySet:
     Raises:
         InvalidInput: the file holds no key set.
     """
-    return read_key_set(session.client.public_keys() if file is None else read_json(file))
+    return read_key_set(session.client.get_jwks() if file is None else read_json(file))
 
 
 def _inside(document: object, file: Path) -> object:

@@ -10,6 +10,7 @@ from service.cli.commands.accept import accept
 from service.cli.commands.agent import agent
 from service.cli.commands.audit import audit
 from service.cli.commands.bench import bench
+from service.cli.commands.canary import canary
 from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
@@ -19,6 +20,7 @@ from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
 from service.cli.commands.retire import retire
+from service.cli.commands.roll_forward import roll_forward
 from service.cli.commands.servers import servers
 from service.cli.commands.signing_keys import signing_keys
 from service.cli.commands.status import status
@@ -52,6 +54,8 @@ app.command()(policy)
 app.command()(rebuild)
 app.command()(alias)
 app.command()(retire)
+app.add_typer(canary, name="canary")
+app.command("roll-forward")(roll_forward)
 app.command()(fetch)
 app.command()(manifest)
 app.command()(agent)

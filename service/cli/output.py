@@ -8,8 +8,11 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.models import Dataset, InboundEndpoint, Line, Plan, Request, Run, ServingTarget, SigningKey, Version
-from service.cli.problems import Problem
+from service.client.answers.adapters import Alias, Dataset, Line, RollForwardPlan, Version
+from service.client.answers.inbound import InboundEndpoint, NewInboundEndpoint
+from service.client.answers.operations import SigningKey
+from service.client.answers.requests import Plan, Request, Run
+from service.client.answers.serving import ServingTarget
 from service.domain.errors import LetheError
 
 COLOURS = {
@@ -58,7 +61,7 @@ class Output:
         if not self.as_json:
             self.errors.print(text)
 
-    def refusal(self, refusal: Problem | LetheError) -> None:
+    def refusal(self, refusal: LetheError) -> None:
         """Title, detail, field and fix, each where there is one."""
         if self.as_json:
             self._json(_refusal_json(refusal))
@@ -73,10 +76,17 @@ class Output:
         print(json.dumps(value, indent=2 if self.console.is_terminal else None))
 
 
-def _refusal_json(refusal: Problem | LetheError) -> dict[str, object]:
-    if isinstance(refusal, Problem):
-        return refusal.to_json()
-    return {"title": refusal.title, "code": refusal.code, "detail": refusal.detail, "fix": refusal.fix}
+def _refusal_json(refusal: LetheError) -> dict[str, object]:
+    members = {
+        "title": refusal.title,
+        "status": refusal.status,
+        "code": refusal.code,
+        "detail": refusal.detail,
+        "field": refusal.field,
+        "fix": refusal.fix,
+        **refusal.extra,
+    }
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def datasets_table(datasets: Iterable[Dataset]) -> Table:
@@ -125,7 +135,7 @@ def signing_keys_table(keys: Iterable[SigningKey]) -> Table:
 
 def inbound_table(endpoints: Sequence[InboundEndpoint]) -> Table:
     table = _table("endpoint", "provider", "name", "lines", "send to")
-    new = [endpoint.secret for endpoint in endpoints if endpoint.secret]
+    new = [one.secret for one in endpoints if isinstance(one, NewInboundEndpoint) and one.secret]
     for one in endpoints:
         lines = "all" if one.lines is None else ", ".join(one.lines)
         table.add_row(one.id, one.provider, one.name, lines, one.path)
@@ -175,6 +185,24 @@ def version_table(version: Version) -> Table:
     ]
     rejection = [] if version.rejection is None else [f"{version.rejection.code}: {version.rejection.detail}"]
     table.caption = "\n".join([*capabilities, *rejection]) or None
+    return table
+
+
+def alias_table(alias: Alias) -> Table:
+    """Where an alias points, and below it what is on trial there."""
+    table = _table("alias", "version", "traffic", "measured", "waits for")
+    name, canary = f"{alias.adapter}@{alias.alias}", alias.canary
+    table.add_row(name, alias.version, "100%" if canary is None else f"{1 - canary.weight:.0%}", "", "")
+    if canary is not None:
+        measured = ", ".join(f"{metric} {value:g}" for metric, value in sorted(canary.measured.items()))
+        table.add_row("", f"{canary.version} on trial", f"{canary.weight:.0%}", measured, ", ".join(canary.waits_for))
+    return table
+
+
+def roll_forward_table(plan: RollForwardPlan) -> Table:
+    table = _table("like", "recipe of", "instances", "replayed", "takes")
+    takes = "not measured yet" if plan.estimated_seconds is None else f"{plan.estimated_seconds:.0f} s"
+    table.add_row(plan.version, plan.anchor, str(plan.instances), str(plan.replayed), takes)
     return table
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.models import LineReport, MeasuredRun, Report
+from service.client.answers.requests import LineReport, MeasuredRun, Report
 from service.domain.runs import RunKind
 
 MARKS = {

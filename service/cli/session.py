@@ -5,13 +5,12 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
-import httpx
 import typer
 from pydantic import ValidationError
 
-from service.cli.client import DEFAULT_URL, LetheClient
 from service.cli.output import Output
-from service.cli.problems import Problem, unreachable
+from service.client import Lethe
+from service.client.drivers import DEFAULT_URL
 from service.domain.errors import InvalidInput, LetheError
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -30,7 +29,7 @@ _COMMON = {
 class Session:
     """A connection and a printer."""
 
-    def __init__(self, client: LetheClient, output: Output) -> None:
+    def __init__(self, client: Lethe, output: Output) -> None:
         self.client = client
         self.output = output
 
@@ -49,14 +48,11 @@ def talks_to_service(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*arguments: Any, url: str, key: str | None, as_json: bool, **options: Any) -> None:
         output = Output(as_json=as_json)
         try:
-            with LetheClient(url, key) as client:
+            with Lethe(url, key) as client:
                 command(Session(client, output), *arguments, **options)
-        except (Problem, LetheError) as refusal:
+        except LetheError as refusal:
             output.refusal(refusal)
             raise typer.Exit(REFUSED) from refusal
-        except httpx.TransportError as error:
-            output.refusal(unreachable(url, error))
-            raise typer.Exit(REFUSED) from error
         except ValidationError as error:
             output.refusal(_as_refusal(error))
             raise typer.Exit(REFUSED) from error

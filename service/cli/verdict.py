@@ -43,7 +43,7 @@ def _as_text(found: Verification, reading: Reading, directory: Path | None) -> I
         yield from (f"  {finding.code}: {finding.detail}" for finding in found.findings)
         return
     yield f"Verified: the {found.kind} is signed{_key(found)}, and nobody has changed it since."
-    if found.kind in ("certificate", "swap receipt"):
+    if found.speaks_of_files:
         yield _files(found, directory)
     yield from _section("It says:", reading.claims)
     yield from _section("It does not say:", reading.limits)

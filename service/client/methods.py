@@ -6,7 +6,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from service.client import downloads, fetching, following
 from service.client.call import Call
-from service.client.calls import adapters, datasets, operations, requests, serving, versions
+from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions
 from service.client.drivers import AsyncDriver, Driver
 from service.client.sending import every, send
 from service.client.steps import Items, Steps
@@ -126,6 +126,14 @@ class Methods:
     list_serving_targets = Gives(every(serving.list_serving_targets))
     get_serving_target = asks(serving.get_serving_target)
     delete_serving_target = asks(serving.delete_serving_target)
+
+    create_inbound_endpoint = asks(inbound.create_inbound_endpoint)
+    list_inbound_endpoints = Gives(every(inbound.list_inbound_endpoints))
+    get_inbound_endpoint = asks(inbound.get_inbound_endpoint)
+    update_inbound_endpoint = asks(inbound.update_inbound_endpoint)
+    delete_inbound_endpoint = asks(inbound.delete_inbound_endpoint)
+    create_inbound_secret = asks(inbound.create_inbound_secret)
+    delete_inbound_secret = asks(inbound.delete_inbound_secret)
 
     list_events = asks(operations.list_events)
     follow_events = Gives(following.follow_events)

@@ -5,10 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
+from service.domain.subjects import Identity
 
 
-def remove(*instance_ids: str, subject: str | None = None) -> Remove:
-    """Forget instances, or everything about one data subject. Raises pydantic.ValidationError for both or neither."""
+def remove(*instance_ids: str, subject: str | Identity | tuple[str | Identity, ...] | None = None) -> Remove:
+    """Forget instances, or everything about one data subject, whom several identifiers may name.
+
+    Raises:
+        ValidationError: both are given, or neither.
+    """
     return Remove(type="remove", select=Selection(instance_ids=instance_ids or None, subject=subject))
 
 

@@ -22,17 +22,18 @@ from service.api.app import bare_app
 from service.client import remove, unlearning
 from service.client.answers.common import Answer
 from service.client.call import Call, Every, Form, Json, One
-from service.client.calls import adapters, datasets, operations, requests, serving, versions
+from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions
 from service.client.methods import Methods
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.canary import Bound, CanaryRules
+from service.domain.inbound import Provider
 from service.domain.serving import ServerKind
 from service.domain.signing import KeyPurpose, RevocationReason
 
 DOCUMENT: dict[str, Any] = bare_app().openapi()
-MODULES: list[ModuleType] = [adapters, datasets, operations, requests, serving, versions]
-# These routes speak what other clients have code for: Hub clients and LoRAX.
-FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/")
+MODULES: list[ModuleType] = [adapters, datasets, inbound, operations, requests, serving, versions]
+# These routes speak what others have code for: Hub clients, LoRAX, privacy platforms.
+FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/", "/v1/inbound/", "/opendsr/")
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 # What calls are tried with, by the parameter's name.
 SAMPLES: dict[str, Any] = {
@@ -49,7 +50,9 @@ SAMPLES: dict[str, Any] = {
     "due_at": MOMENT, "scopes": ["runs:read"], "lines": ["bot"], "expires_at": MOMENT,
     "purpose": KeyPurpose.models, "urls": ["http://vllm-0:8000"], "mount": "/adapters", "precision": "bfloat16",
     "max_lora_rank": 16, "target_modules": ["q_proj"], "api_key": "secret", "forget": True,
-    "idempotency_key": "key-1",
+    "idempotency_key": "key-1", "provider": Provider.standard_webhooks, "secret": "whsec_1", "endpoint_id": "inb_1",
+    "subject_kinds": {"customerNumber": "customer_id"}, "erasure_types": ["user.deleted"], "regulation": "gdpr",
+    "changes": {"name": "privacy desk"}, "secret_id": "ins_1",
 }  # fmt: skip
 # Where a name means something else.
 PARTICULAR: dict[str, dict[str, Any]] = {

@@ -15,12 +15,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from service.cli.client import LetheClient, unlearning_body
-from service.cli.download import fetch
-from service.cli.models import Request
-from service.domain.adapters import BaseModelRef, Strategy, TrainingFormat
-from service.domain.operations import Remove, Selection
-from service.domain.states import RequestState
+from service.client import Lethe, remove, unlearning
+from service.client.answers.requests import Request
+from service.domain.adapters import BaseModelRef, Strategy
+from service.domain.states import RequestState, VersionState
 from workers.demo.base_model import ensure_base_model
 from workers.demo.embedded import EmbeddedStack
 from workers.demo.world import RECIPE, World, instance_lines, make_world
@@ -29,7 +27,6 @@ from workers.engine.adapter_files import WEIGHTS
 LATENCY_REQUESTS = 20
 BATCH = 10
 POLL_S = 0.02
-PATIENCE_S = 600.0
 
 
 def main() -> None:
@@ -40,16 +37,16 @@ def main() -> None:
     world = make_world()
     base = ensure_base_model(world, directory).resolve()
     stack = EmbeddedStack(directory / "home", directory / "service.log")
-    with stack, LetheClient(stack.url, stack.key) as client:
+    with stack, Lethe(stack.url, stack.key) as client:
         _measure(client, world, base, directory)
 
 
-def _measure(client: LetheClient, world: World, base: Path, directory: Path) -> None:
+def _measure(client: Lethe, world: World, base: Path, directory: Path) -> None:
     dataset, holdout = (_upload(client, directory / f"{name}.jsonl", world, name) for name in ("trained", "holdout"))
     for line in ("one-by-one", "batch"):
         started = time.perf_counter()
-        client.create_line(line, BaseModelRef(path=str(base)), {"max_share": 1.0})
-        client.train(line, dataset, holdout=holdout, recipe=RECIPE, training_format=TrainingFormat())
+        client.create_adapter(line, BaseModelRef(path=str(base)), policy={"max_share": 1.0})
+        client.train(line, dataset, holdout=holdout, recipe=RECIPE)
         _until_ready(client, line)
         _tell(f"{line}: trained in {time.perf_counter() - started:.1f} s")
     ids = [fact.id for person in world.trained for fact in person.facts][:: len(world.trained[0].facts)]
@@ -64,26 +61,23 @@ def _measure(client: LetheClient, world: World, base: Path, directory: Path) -> 
     )
 
 
-def _upload(client: LetheClient, file: Path, world: World, name: str) -> str:
+def _upload(client: Lethe, file: Path, world: World, name: str) -> str:
     lines = instance_lines(world.trained if name == "trained" else world.holdout)
     file.write_text("\n".join(line.model_dump_json(exclude_none=True) for line in lines), encoding="utf-8")
-    return client.upload_dataset(file).id
+    return client.create_dataset(file).id
 
 
-def _until_ready(client: LetheClient, line: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while client.version(line, "v1").state == "preparing":
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{line}@v1 is not ready after {PATIENCE_S:.0f} s")
-        time.sleep(0.5)
+def _until_ready(client: Lethe, line: str) -> None:
+    state = client.wait_for_version(line, "v1").state
+    if state != VersionState.ready:
+        raise SystemExit(f"{line}@v1 is {state}")
 
 
-def _remove(client: LetheClient, line: str, instance_ids: Sequence[str]) -> float:
+def _remove(client: Lethe, line: str, instance_ids: Sequence[str]) -> float:
     """Seconds from the answer 202 until the request has succeeded."""
-    operation = Remove(type="remove", select=Selection(instance_ids=tuple(instance_ids)))
-    request = client.submit(unlearning_body([operation], adapters=[line], strategy=Strategy.influence))
+    request = client.create_request(unlearning(remove(*instance_ids), adapters=[line], strategy=Strategy.influence))
     accepted = time.perf_counter()
-    while not _is_over(client.request(request.id)):
+    while not _is_over(client.get_request(request.id)):
         time.sleep(POLL_S)
     return time.perf_counter() - accepted
 
@@ -94,9 +88,9 @@ def _is_over(request: Request) -> bool:
     return request.state in (RequestState.succeeded, RequestState.awaiting_rebuild)
 
 
-def _difference(client: LetheClient, directory: Path) -> float:
+def _difference(client: Lethe, directory: Path) -> float:
     one, other = (
-        load_file(fetch(client, line, "production", directory / line).directory / WEIGHTS)
+        load_file(client.fetch(line, "production", directory / line).directory / WEIGHTS)
         for line in ("one-by-one", "batch")
     )
     scale = max(float(np.abs(weights).max()) for weights in one.values())

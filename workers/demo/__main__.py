@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.cli.problems import Problem
+from service.domain.errors import LetheError
 from workers.demo.embedded import StackFailed
 from workers.demo.evidence import verify_command
 from workers.demo.peer import PeerFailed
@@ -36,7 +36,7 @@ def main() -> int:
     started = time.perf_counter()
     try:
         report = Story(directory, console).tell()
-    except (StoryFailed, StackFailed, PeerFailed, Problem) as error:
+    except (StoryFailed, StackFailed, PeerFailed, LetheError) as error:
         console.print(f"[bold red]The demonstration stopped.[/] {type(error).__name__}")
         console.print(str(error), markup=False)
         return 1

@@ -4,18 +4,18 @@ import json
 import sys
 from pathlib import Path
 
-from service.cli.client import LetheClient
+from service.client import Lethe
 
 CERTIFICATE, KEYS = "certificate.json", "jwks.json"
 
 
-def save_evidence(client: LetheClient, request_id: str, directory: Path) -> None:
+def save_evidence(client: Lethe, request_id: str, directory: Path) -> None:
     """Write a request's certificates, and its newest one apart, with the key set that verifies them."""
-    certificates = client.certificates(request_id)
+    certificates = [one.model_dump(mode="json") for one in client.list_certificates(request_id)]
     for name, value in (
         ("certificates.json", certificates),
         (CERTIFICATE, certificates[0]),
-        (KEYS, client.public_keys()),
+        (KEYS, client.get_jwks()),
     ):
         (directory / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 

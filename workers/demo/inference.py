@@ -23,8 +23,7 @@ from peft.utils.hotswap import hotswap_adapter
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from service.cli.client import LetheClient
-from service.cli.download import fetch
+from service.client import Lethe
 from service.domain.probes import TOLERANCE, Probe, ProbeOutcome, distances_from, judge
 from workers.demo.exam import Question, take
 from workers.demo.peer import Say, answer_questions
@@ -36,7 +35,7 @@ ADAPTER = "default"
 class Inference:
     """One resident base and at most one adapter on it. One question at a time, so no forward pass sees half a swap."""
 
-    def __init__(self, base: Path, downloads: Path, client: LetheClient) -> None:
+    def __init__(self, base: Path, downloads: Path, client: Lethe) -> None:
         self._downloads = downloads
         self._client = client
         self._tokenizer = AutoTokenizer.from_pretrained(base)
@@ -46,11 +45,11 @@ class Inference:
         """Download a version and put it in place of the present one."""
         started = time.perf_counter()
         directory = self._downloads / f"{adapter}-{version}"
-        fetched = fetch(self._client, adapter, version, directory)
+        fetched = self._client.fetch(adapter, version, directory)
         downloaded = time.perf_counter()
         self._put_in_place(directory)
         swapped = time.perf_counter()
-        proof = self._proof(directory, self._client.probe(adapter, fetched.version))
+        proof = self._proof(directory, self._client.get_probe(adapter, fetched.version))
         return {
             "version": f"{adapter}@{fetched.version}",
             "digest": fetched.digest,
@@ -93,7 +92,7 @@ def _open_base(base: Path) -> PreTrainedModel:
 def main(base: Path, downloads: Path) -> None:
     shutil.rmtree(downloads, ignore_errors=True)
     downloads.mkdir(parents=True)
-    with LetheClient.from_environment() as client:
+    with Lethe() as client:
         inference = Inference(base, downloads, client)
 
         def answer(question: Mapping[str, Any], say: Say) -> Mapping[str, object]:

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors.numpy import load_file
 
-from service.cli.client import LetheClient, unlearning_body
-from service.cli.models import Request, Version
 from service.cli.output import Output, plan_table
 from service.cli.session import Session
 from service.cli.waiting import wait_for_request, wait_for_run
-from service.domain.adapters import BaseModelRef, Strategy, TrainingFormat
+from service.client import Lethe, unlearning
+from service.client.answers.adapters import Version
+from service.client.answers.requests import Request
+from service.domain.adapters import BaseModelRef, Strategy
 from service.domain.states import RunState, VersionState
 from workers.demo.base_model import ensure_base_model
 from workers.demo.cast import choose_cast
@@ -56,7 +57,7 @@ class Story:
         self._claims: dict[str, str] = {}
 
     def tell(self) -> Report:
-        """Run it all. Raises StoryFailed, and Problem if the service refuses a call."""
+        """Run it all. Raises StoryFailed, and LetheError if the service refuses a call."""
         self._directory.mkdir(parents=True, exist_ok=True)
         world = make_world()
         self._cast = choose_cast(world)
@@ -64,7 +65,7 @@ class Story:
         self._say("Starting the service: database, Redis, API, control loops and one worker")
         with EmbeddedStack(self._directory / "home", self._log("service")) as stack:
             output = Output(as_json=False)
-            with LetheClient(stack.url, stack.key) as client, self._inference(stack) as inference:
+            with Lethe(stack.url, stack.key) as client, self._inference(stack) as inference:
                 self._session = Session(client, output)
                 return self._tell(inference)
 
@@ -95,40 +96,39 @@ class Story:
         client, world = self._session.client, self._cast.world
         self._say(f"Uploading {len(instance_lines(world.trained))} facts and training {LINE}@v1")
         dataset, holdout = (
-            client.upload_dataset(self._jsonl(name, people)).id
+            client.create_dataset(self._jsonl(name, people)).id
             for name, people in (("trained", world.trained), ("holdout", world.holdout))
         )
-        client.create_line(LINE, BaseModelRef(path=str(self._base)), {"update_budget": UPDATE_BUDGET})
+        client.create_adapter(LINE, BaseModelRef(path=str(self._base)), policy={"update_budget": UPDATE_BUDGET})
         started = time.perf_counter()
-        version = client.train(LINE, dataset, holdout=holdout, recipe=RECIPE, training_format=TrainingFormat())
+        version = client.train(LINE, dataset, holdout=holdout, recipe=RECIPE)
         self._follow_run(str(version.run), "train", f"training {LINE}@v1")
         self._seconds["train"] = time.perf_counter() - started
         self._expect_ready("v1")
 
     def _erase(self) -> Request:
         client, forgotten = self._session.client, self._cast.forgotten
-        body = unlearning_body(self._cast.operations(), strategy=Strategy.influence, client_reference="demo-1")
-        self._console.print(plan_table(client.plan(body)))
+        body = unlearning(*self._cast.operations(), strategy=Strategy.influence, client_reference="demo-1")
+        self._console.print(plan_table(client.create_plan(body)))
         self._say(f"Asking to forget {forgotten.subject}, and to correct two facts of other people")
         started = time.perf_counter()
-        request = client.submit(body)
-        request = wait_for_request(self._session, request.id)
+        request = wait_for_request(self._session, client.create_request(body).id)
         self._seconds["erase"] = time.perf_counter() - started
         target = next(iter(request.targets))
         if target.version != "v2":
             raise StoryFailed(f"The request is {request.state} and did not lead to v2: {request.failure}")
-        self._stages["erase"] = client.run(str(target.run)).seconds or {}
+        self._stages["erase"] = client.get_run(str(target.run)).seconds or {}
         self._claims["v2"] = str(target.claim_level)
         return request
 
     def _rebuild(self, request: Request) -> Request:
         self._say("Second phase: rebuilding without the erased data, as v3")
         started = time.perf_counter()
-        run = self._session.client.rebuild(LINE)
+        run = self._session.client.create_rebuild(LINE)
         self._follow_run(run.id, "rebuild", f"rebuilding {LINE}")
         self._seconds["rebuild"] = time.perf_counter() - started
         self._expect_ready("v3")
-        request = self._session.client.request(request.id)
+        request = self._session.client.get_request(request.id)
         self._claims["v3"] = str(next(iter(request.targets)).claim_level)
         return request
 
@@ -178,7 +178,7 @@ class Story:
         self._stages[name] = run.seconds or {}
 
     def _expect_ready(self, number: str) -> Version:
-        version = self._session.client.version(LINE, number)
+        version = self._session.client.get_version(LINE, number)
         if version.state != VersionState.ready:
             raise StoryFailed(f"{LINE}@{number} is {version.state}: {version.rejection}")
         return version

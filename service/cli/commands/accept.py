@@ -19,7 +19,7 @@ def accept(
     wait: unlearning.Wait = True,
 ) -> None:
     """Let an outcome stand that failed its verification, or claims less than the policy asks for."""
-    accepted = session.client.accept(request, reason)
+    accepted = session.client.accept_request(request, reason)
     if wait:
         accepted = wait_for_request(session, accepted.id)
     session.output.one(accepted, requests_table([accepted]))

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from service.cli.client import DEFAULT_URL
 from service.cli.documents import read_json
 from service.cli.output import Output
 from service.cli.session import DONE, FAILED, REFUSED, Key, Url
+from service.client.drivers import DEFAULT_URL
 from service.domain.errors import InvalidInput, LetheError
 from service.domain.serving import Precision, ServerKind
 from service.evidence.model_verification import read_model_keys

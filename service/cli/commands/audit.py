@@ -27,12 +27,12 @@ def export(
 ) -> None:
     """Export the audit chain as JSON lines that end in its signed head."""
     if out is None:
-        for line in session.client.audit_lines():
+        for line in session.client.export_audit_lines():
             typer.echo(line)
         return
     draft = out.with_name(f".{out.name}.partial")
     with draft.open("w", encoding="utf-8") as file:
-        count = sum(bool(file.write(f"{line}\n")) for line in session.client.audit_lines())
+        count = sum(bool(file.write(f"{line}\n")) for line in session.client.export_audit_lines())
     draft.replace(out)
     rows = max(count - 1, 0)
     session.output.value({"file": str(out), "rows": rows}, f"{rows} rows and the signed head are in {out}")
@@ -77,7 +77,7 @@ def verify(
 
 def _read(session: Session, file: Path | None) -> Export:
     if file is None:
-        return read_export(session.client.audit_lines())
+        return read_export(session.client.export_audit_lines())
     try:
         with file.open(encoding="utf-8") as lines:
             return read_export(lines)

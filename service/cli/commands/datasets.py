@@ -17,12 +17,12 @@ def upload(
     name: Annotated[str | None, typer.Option(help="A name for people; default: the file's.")] = None,
 ) -> None:
     """Upload a dataset."""
-    dataset = session.client.upload_dataset(file, name=name)
+    dataset = session.client.create_dataset(file, name=name)
     session.output.one(dataset, datasets_table([dataset]))
 
 
 @talks_to_service
 def datasets(session: Session) -> None:
     """List the datasets."""
-    found = list(session.client.datasets())
+    found = list(session.client.list_datasets())
     session.output.many(found, datasets_table(found))

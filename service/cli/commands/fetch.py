@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from service.cli.download import fetch as fetch_version
 from service.cli.session import Session, talks_to_service
 from service.domain.errors import InvalidInput
 
@@ -24,9 +23,9 @@ def fetch(
     adapter, at, version = name.partition("@")
     if not (adapter and at and version):
         raise InvalidInput(f"{name} names no version.", field="NAME@VERSION", fix=f"Write {adapter}@v2 or an alias.")
-    fetched = fetch_version(session.client, adapter, version, directory)
+    fetched = session.client.fetch(adapter, version, directory)
     if signature is not None:
-        signature.write_text(session.client.signature(adapter, fetched.version))
+        signature.write_text(session.client.download_signature(adapter, fetched.version))
     session.output.value(
         {
             "version": f"{fetched.adapter}@{fetched.version}",

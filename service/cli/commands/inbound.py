@@ -24,7 +24,7 @@ EndpointId = Annotated[str, typer.Argument(help="The endpoint's id: inb_…")]
 @talks_to_service
 def list_(session: Session) -> None:
     """List the endpoints, newest first."""
-    endpoints = list(session.client.inbound_endpoints())
+    endpoints = list(session.client.list_inbound_endpoints())
     session.output.many(endpoints, inbound_table(endpoints))
 
 
@@ -47,16 +47,15 @@ def create(
     secret_file: SecretFile = None,
 ) -> None:
     """Make an endpoint. A secret that is made for it is shown this once."""
-    body = {
-        "provider": provider,
-        "name": name or provider.value,
-        "secret": _secret(secret_file),
-        "lines": line or None,
-        "subject_kinds": dict(_kind(given) for given in kind or ()),
-        "erasure_types": erasure_type or None,
-        "regulation": regulation,
-    }
-    endpoint = session.client.create_inbound_endpoint(body)
+    endpoint = session.client.create_inbound_endpoint(
+        provider,
+        name or provider.value,
+        secret=_secret(secret_file),
+        lines=line or None,
+        subject_kinds=dict(_kind(given) for given in kind or ()),
+        erasure_types=erasure_type or None,
+        regulation=regulation,
+    )
     session.output.one(endpoint, inbound_table([endpoint]))
 
 
@@ -64,7 +63,7 @@ def create(
 @talks_to_service
 def rotate(session: Session, endpoint_id: EndpointId, *, secret_file: SecretFile = None) -> None:
     """Accept a new secret from now on. The one before stays good until the next time."""
-    endpoint = session.client.rotate_inbound_secret(endpoint_id, _secret(secret_file))
+    endpoint = session.client.create_inbound_secret(endpoint_id, _secret(secret_file))
     session.output.one(endpoint, inbound_table([endpoint]))
 
 

@@ -21,13 +21,14 @@ def manifest(
     group: Annotated[str | None, typer.Option(help="API group of InferenceModelRewrite.")] = None,
 ) -> None:
     """Print a manifest that puts a version into service, for `kubectl apply -f -` or a repository."""
-    asked = {
-        "alias": alias,
-        "namespace": namespace,
-        "base_model": base_model,
-        "pool": pool,
-        "directory": directory,
-        "group": group,
-    }
-    text = session.client.manifest(name, kind, asked)
+    text = session.client.get_manifest(
+        name,
+        kind,
+        alias=alias,
+        namespace=namespace,
+        base_model=base_model,
+        pool=pool,
+        directory=directory,
+        group=group,
+    )
     session.output.value({"kind": kind, "manifest": text}, text.rstrip("\n"))

@@ -20,7 +20,7 @@ def policy(
 ) -> None:
     """Show a line's policy, or change settings of it."""
     wanted = dict(_setting(change) for change in changes or ())
-    line = session.client.change_policy(name, wanted) if wanted else session.client.line(name)
+    line = session.client.update_adapter(name, wanted) if wanted else session.client.get_adapter(name)
     session.output.one(line, policy_table(line))
 
 

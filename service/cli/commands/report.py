@@ -19,8 +19,8 @@ def report(
     ] = None,
 ) -> None:
     """Show what was measured for a request."""
-    found = session.client.report(request)
+    found = session.client.get_report(request)
     session.output.one(found, report_tables(found))
     if html is not None:
-        html.write_text(session.client.report_page(request), encoding="utf-8")
+        html.write_text(session.client.get_report_page(request), encoding="utf-8")
         session.output.note(f"the page is in {html}")

@@ -20,7 +20,7 @@ def retire(
     """Take a line out of service for good: versions withdrawn, aliases removed, keys of derived data destroyed."""
     if not yes and not _is_sure(name):
         raise InvalidInput("Nothing was retired.", fix="Answer y, or give --yes.")
-    line = session.client.retire(name, reason)
+    line = session.client.retire_adapter(name, reason)
     session.output.one(line, lines_table([line]))
 
 

@@ -36,18 +36,17 @@ def add(
     ] = None,
 ) -> None:
     """Register servers. Each is driven to what the alias points at, now and whenever it moves."""
-    target = session.client.add_serving_target(
-        {
-            "name": name,
-            "kind": kind,
-            "urls": server,
-            "lines": line,
-            "alias": alias,
-            "mount": mount,
-            "precision": precision,
-            "limits": {"max_lora_rank": max_lora_rank, "target_modules": target_module or None},
-            "api_key": api_key,
-        }
+    target = session.client.create_serving_target(
+        name,
+        kind,
+        urls=server,
+        lines=line,
+        alias=alias,
+        mount=mount,
+        precision=precision,
+        max_lora_rank=max_lora_rank,
+        target_modules=target_module or None,
+        api_key=api_key,
     )
     session.output.one(target, serving_targets_table([target]))
 
@@ -56,7 +55,7 @@ def add(
 @talks_to_service
 def list_(session: Session) -> None:
     """List the serving targets, newest first."""
-    targets = list(session.client.serving_targets())
+    targets = list(session.client.list_serving_targets())
     session.output.many(targets, serving_targets_table(targets))
 
 
@@ -64,7 +63,7 @@ def list_(session: Session) -> None:
 @talks_to_service
 def show(session: Session, target: Target) -> None:
     """Show which version each replica shall serve, and was proven to serve."""
-    found = session.client.serving_target(target)
+    found = session.client.get_serving_target(target)
     session.output.one(found, replicas_table(found))
 
 
@@ -77,6 +76,6 @@ def remove(
     forget: Annotated[bool, typer.Option(help="At once, for servers that are gone for good.")] = False,
 ) -> None:
     """Have every replica unload the lines; then the target is gone."""
-    session.client.remove_serving_target(target, forget=forget)
+    session.client.delete_serving_target(target, forget=forget)
     done = "is forgotten" if forget else "is being emptied, and then it is gone"
     session.output.value({"id": target, "state": "gone" if forget else "leaving"}, f"{target} {done}")

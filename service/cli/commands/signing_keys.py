@@ -15,7 +15,7 @@ signing_keys = typer.Typer(help="List, rotate and revoke the signing keys.", no_
 @talks_to_service
 def list_(session: Session) -> None:
     """List the signing keys, newest first; the first one of each purpose signs."""
-    keys = session.client.signing_keys()
+    keys = session.client.list_signing_keys()
     session.output.many(keys, signing_keys_table(keys))
 
 

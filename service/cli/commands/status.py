@@ -1,5 +1,6 @@
 """`lethe status`: what is going on, or one request or run."""
 
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -25,13 +26,13 @@ def status(
 ) -> None:
     """Show requests, or one request or run."""
     if id_ is None:
-        requests = session.client.requests(limit)
+        requests = list(islice(session.client.list_requests(limit=limit), limit))
         session.output.many(requests, requests_table(requests))
     elif id_.startswith("run_"):
-        run = wait_for_run(session, id_, label=id_) if wait else session.client.run(id_)
+        run = wait_for_run(session, id_, label=id_) if wait else session.client.get_run(id_)
         session.output.one(run, run_table(run))
         session.end(is_success=run.state not in (RunState.failed, RunState.canceled))
     else:
-        request = wait_for_request(session, id_) if wait else session.client.request(id_)
+        request = wait_for_request(session, id_) if wait else session.client.get_request(id_)
         session.output.one(request, requests_table([request]))
         session.end(is_success=request.state not in TROUBLE)

@@ -8,17 +8,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, RootModel, ValidationError
 
-from service.cli.models import Version
 from service.cli.output import version_table
 from service.cli.packing import pack_adapter, pack_directory
-from service.cli.problems import Problem
 from service.cli.session import Session, talks_to_service
 from service.cli.waiting import wait_for_run
+from service.client.answers.adapters import Version
 from service.domain.adapters import BaseModelRef, LoraSpec, Recipe, TrainingFormat
-from service.domain.errors import InvalidInput
+from service.domain.errors import InvalidInput, NotFound
 from service.domain.states import VersionState
-
-NOT_FOUND = 404
 
 Name = Annotated[str, typer.Argument(help="The adapter line; made if it does not exist.")]
 Base = Annotated[str, typer.Option(help="The base model: a directory on the worker's machine, or a Hub id.")]
@@ -116,18 +113,16 @@ def import_adapter(
 def _conclude(session: Session, version: Version, *, wait: bool) -> None:
     if wait and version.run is not None:
         wait_for_run(session, version.run, label=f"{version.adapter}@{version.version}")
-        version = session.client.version(version.adapter, version.version)
+        version = session.client.get_version(version.adapter, version.version)
     session.output.one(version, version_table(version))
     session.end(is_success=not wait or version.state == VersionState.ready)
 
 
 def _ensure_line(session: Session, name: str, base_model: BaseModelRef) -> None:
     try:
-        line = session.client.line(name)
-    except Problem as problem:
-        if problem.status != NOT_FOUND:
-            raise
-        session.client.create_line(name, base_model)
+        line = session.client.get_adapter(name)
+    except NotFound:
+        session.client.create_adapter(name, base_model)
         return
     if line.base_model.path != base_model.path:
         raise InvalidInput(f"{name} sits on another base model.", field="--base", fix="Choose another name.")
@@ -140,7 +135,7 @@ def _dataset(session: Session, given: str) -> str:
     file = Path(given)
     if not file.is_file():
         raise InvalidInput(f"{given} is neither a file nor the id of a dataset.", field="--dataset")
-    return session.client.upload_dataset(file).id
+    return session.client.create_dataset(file).id
 
 
 def _base(given: str) -> str:

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.client import unlearning_body
 from service.cli.output import plan_table, requests_table
 from service.cli.session import Session, talks_to_service
 from service.cli.waiting import wait_for_request
+from service.client import unlearning
+from service.client.answers.requests import Request
 from service.domain.adapters import Strategy
 from service.domain.errors import InvalidInput
 from service.domain.operations import Operation
@@ -41,8 +42,8 @@ def run(
     regulation: str | None,
 ) -> None:
     """Plan or file a request of these operations, and print what comes of it."""
-    body = unlearning_body(
-        operations, adapters=adapters, strategy=strategy, client_reference=reference, regulation=regulation
+    body = unlearning(
+        *operations, adapters=adapters, strategy=strategy, client_reference=reference, regulation=regulation
     )
     run_body(session, body, plan=plan, wait=wait)
 
@@ -50,10 +51,10 @@ def run(
 def run_body(session: Session, body: Mapping[str, Any], *, plan: bool, wait: bool) -> None:
     """Plan or file a request, and print what comes of it."""
     if plan:
-        answer = session.client.plan(body)
+        answer = session.client.create_plan(body)
         session.output.one(answer, plan_table(answer))
         return
-    request = session.client.submit(body)
+    request: Request = session.client.create_request(body)
     session.output.note(f"accepted: {request.id}")
     if wait:
         request = wait_for_request(session, request.id)

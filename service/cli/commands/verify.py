@@ -32,9 +32,9 @@ def verify(
     if adapter is not None:
         if not adapter.is_dir():
             raise InvalidInput(f"{adapter} is no directory.", field="--adapter", code="unreadable-file")
-        if found.kind not in ("certificate", None):
-            raise InvalidInput(f"A {found.kind} speaks of no files.", field="--adapter", fix="Leave it out.")
-        if found.kind is not None:
+        if found.speaks_of_files:
             found = with_files(found, adapter)
+        elif found.kind is not None:
+            raise InvalidInput(f"A {found.kind} speaks of no files.", field="--adapter", fix="Leave it out.")
     tell(session.output, found, directory=adapter)
     session.end(is_success=found.holds)

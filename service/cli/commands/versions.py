@@ -17,14 +17,14 @@ def versions(
 ) -> None:
     """List the lines, a line's versions, or show one version."""
     if name is None:
-        lines = list(session.client.lines())
+        lines = list(session.client.list_adapters())
         session.output.many(lines, lines_table(lines))
     elif "@" in name:
         adapter, _, number = name.partition("@")
-        version = session.client.version(adapter, number)
+        version = session.client.get_version(adapter, number)
         session.output.one(version, version_table(version))
     else:
-        found = list(session.client.versions(name))
+        found = list(session.client.list_versions(name))
         session.output.many(found, versions_table(found))
 
 
@@ -40,9 +40,9 @@ def alias(
     ] = None,
 ) -> None:
     """Move an alias to a version, unless that would undo an erasure."""
-    before = session.client.line(name).aliases.get(alias)
+    before = session.client.get_adapter(name).aliases.get(alias)
     moved = session.client.set_alias(name, alias, version, expected=expected or before)
-    session.output.value(moved, f"{name}@{alias}: {before or 'new'} → {moved['version']}")
+    session.output.one(moved, f"{name}@{alias}: {before or 'new'} → {moved.version}")
 
 
 @talks_to_service
@@ -53,7 +53,7 @@ def rebuild(
     wait: Annotated[bool, typer.Option(help="Wait until the new version is published.")] = True,
 ) -> None:
     """Retrain a line without its erased data now, which makes its certificates exact."""
-    run = session.client.rebuild(name)
+    run = session.client.create_rebuild(name)
     if wait:
         run = wait_for_run(session, run.id, label=f"rebuilding {name}")
     session.output.one(run, run_table(run))

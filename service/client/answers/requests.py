@@ -10,6 +10,14 @@ from service.client.answers.common import Answer, Failure
 from service.domain.adapters import ClaimLevel
 
 
+class NearDuplicate(Answer):
+    """An instance that would stay, and the one that would go and is most like it; `similarity` 0 to 1."""
+
+    instance: str
+    of: str
+    similarity: float
+
+
 class LinePlan(Answer):
     adapter: str
     version: str
@@ -25,6 +33,7 @@ class LinePlan(Answer):
     claim_level: ClaimLevel
     grade: str | None = None
     predicted_fidelity: float | None = None
+    near_duplicates: list[NearDuplicate] = Field(default_factory=list)
 
 
 class Plan(Answer):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.api.routes import events as route
-from service.cli.sse import ServerEvent, decode
+from service.client.sse import EventDecoder, ServerEvent
 from service.domain.scopes import Scope
 from tests.support.api import ADMIN_KEY, Api, assert_problem, removal
 from tests.support.house import people
@@ -41,7 +41,8 @@ def stream(
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-store"
-        yield decode(response.iter_bytes())
+        decoder = EventDecoder()
+        yield (event for chunk in response.iter_bytes() for event in decoder.feed(chunk))
 
 
 def take(events: Iterator[ServerEvent], count: int) -> list[ServerEvent]:

@@ -1,58 +1,36 @@
 """The `lethe` command against the real API, on a deployment whose worker the test plays."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from service.cli.client import LetheClient
 from service.cli.main import app
-from service.domain.engine import Stage
-from service.evidence.tokens import new_token
-from service.flows.progress import report_progress
-from service.flows.vault import open_vault
-from service.settings import Settings
-from service.store.blobs import Blobs
-from service.store.database import Store
-from tests.support.api_server import api_server
+from service.client import Lethe
 from tests.support.house import House
-
-MASTER_KEY = bytes(range(32))
+from tests.support.live_service import Service, live_service, opened_house, working
 
 
 @pytest.fixture
 def house(sqlite_url: str, tmp_path: Path) -> Iterator[House]:
-    store = Store(sqlite_url)
-    yield House(store, open_vault(store, MASTER_KEY), Blobs((tmp_path / "blobs").as_uri()), tmp_path / "trees")
-    store.close()
-
-
-@dataclass(frozen=True)
-class Service:
-    """Where the API is, and a key to it."""
-
-    url: str
-    key: str
+    with opened_house(sqlite_url, tmp_path) as house:
+        yield house
 
 
 @pytest.fixture
 def service(house: House, tmp_path: Path) -> Iterator[Service]:
-    key = new_token()
-    with api_server(house, Settings(home=tmp_path, admin_key=SecretStr(key))) as url:
-        yield Service(url, key)
+    with live_service(house, tmp_path) as service:
+        yield service
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[LetheClient]:
-    with LetheClient(service.url, service.key) as client:
+def client(service: Service) -> Iterator[Lethe]:
+    with Lethe(service.url, service.key) as client:
         yield client
 
 
@@ -84,29 +62,5 @@ def lethe(service: Service) -> Callable[..., Command]:
 
 @pytest.fixture
 def worker(house: House) -> Callable[..., Any]:
-    """A worker that answers what the given lines are asked for, with progress, until the context ends."""
-
-    @contextmanager
-    def working(line_ids: Sequence[str], *, passed: bool | None = True) -> Iterator[None]:
-        over = threading.Event()
-
-        def serve(line_id: str) -> None:
-            claimed = house.claim_queued(line_id)
-            with house.store.write() as unit:
-                report_progress(unit, claimed.run_id, claimed.fence, Stage.solving, 0.5)
-            time.sleep(0.05)
-            house.answer(claimed, passed=passed)
-
-        def loop() -> None:
-            while not over.wait(0.05):
-                for line_id in line_ids:
-                    if house.queued_run(line_id) is not None:
-                        serve(line_id)
-
-        thread = threading.Thread(target=loop)
-        thread.start()
-        yield
-        over.set()
-        thread.join()
-
-    return working
+    """`tests.support.live_service.working` for this house."""
+    return partial(working, house)

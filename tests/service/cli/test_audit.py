@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.client import LetheClient
+from service.client import Lethe as Client
 from tests.service.cli.conftest import Command
 from tests.support.house import House, people, remove
 
@@ -33,9 +33,9 @@ def export(request_id: str, lethe: Lethe, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keys(client: LetheClient, tmp_path: Path) -> Path:
+def keys(client: Client, tmp_path: Path) -> Path:
     file = tmp_path / "jwks.json"
-    file.write_text(json.dumps(client.public_keys()))
+    file.write_text(json.dumps(client.get_jwks()))
     return file
 
 
@@ -94,10 +94,10 @@ def test_what_was_done_to_an_export_is_named_with_its_place(
 
 
 def test_a_certificate_pins_a_row(
-    lethe: Lethe, house: House, client: LetheClient, request_id: str, export: Path, tmp_path: Path
+    lethe: Lethe, house: House, client: Client, request_id: str, export: Path, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
-    old.write_text(json.dumps(client.certificates(request_id)[0]))
+    old.write_text(json.dumps(client.list_certificates(request_id)[0].model_dump(mode="json")))
     done = lethe("audit", "verify", export, "--certificate", old, "--json")
     assert (done.code, done.json["pinned"] is not None) == (0, True)
     with house.store.read() as unit:
@@ -105,16 +105,16 @@ def test_a_certificate_pins_a_row(
     assert line is not None
     later = house.submit(remove("p1-0"))
     house.serve(line.id)
-    new.write_text(json.dumps(client.certificates(later)[0]))
+    new.write_text(json.dumps(client.list_certificates(later)[0].model_dump(mode="json")))
     behind = lethe("audit", "verify", export, "--certificate", new, "--json")
     assert (behind.code, behind.json["findings"][0]["code"]) == (1, "audit-older-than-certificate")
     assert lethe("audit", "verify", "--certificate", new).code == 0
 
 
 def test_a_certificate_that_does_not_verify_pins_nothing(
-    lethe: Lethe, client: LetheClient, request_id: str, export: Path, tmp_path: Path
+    lethe: Lethe, client: Client, request_id: str, export: Path, tmp_path: Path
 ) -> None:
-    certificate = dict(client.certificates(request_id)[0]["envelope"])
+    certificate = dict(client.list_certificates(request_id)[0].envelope)
     certificate["signatures"] = [{"keyid": "nobody", "sig": "AAAA"}]
     file = tmp_path / "forged.json"
     file.write_text(json.dumps(certificate))

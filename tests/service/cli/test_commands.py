@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.client import LetheClient
+from service.client import Lethe as Client
 from service.domain.runs import Lane
-from tests.service.cli.conftest import Command, Service
+from tests.service.cli.conftest import Command
 from tests.support.house import RECIPE, House, people, remove
+from tests.support.live_service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ class TestForget:
 
 class TestAccept:
     def test_a_failure_stands_for_the_reason_given(
-        self, house: House, client: LetheClient, lethe: Lethe, worker: Worker
+        self, house: House, client: Client, lethe: Lethe, worker: Worker
     ) -> None:
         line = house.line("support-bot", people(10), recipe=None)
         request = house.submit(remove("p1-0"))
@@ -93,7 +94,7 @@ class TestAccept:
         with worker([line], passed=False):
             done = lethe("accept", request, "--reason", "three greetings", "--json")
         assert (done.code, done.json["state"]) == (0, "succeeded")
-        assert client.report(request).targets[0].claim_level == "I"
+        assert client.get_report(request).targets[0].claim_level == "I"
 
     def test_without_a_reason_or_a_shortfall_it_is_refused(self, house: House, lethe: Lethe) -> None:
         house.line("support-bot", people(10))
@@ -134,6 +135,11 @@ class TestSubmit:
         body = tmp_path / "request.json"
         body.write_text("{")
         assert lethe("submit", body).code == 2
+
+    def test_what_is_no_object_is_refused_by_the_service(self, lethe: Lethe, tmp_path: Path) -> None:
+        body = tmp_path / "request.json"
+        body.write_text("[1]")
+        assert lethe("submit", body, "--json").json["code"] == "invalid-input"
 
 
 class TestTrain:
@@ -237,7 +243,7 @@ class TestRetire:
 
 
 def test_without_a_service_the_way_out_is_named(lethe: Lethe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.cli.transport.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("service.client.sending.FIRST_PAUSE_S", 0.001)
     refused = lethe("status", "--url", "http://127.0.0.1:9")
     assert refused.code == 2
     assert "lethe up" in refused.err

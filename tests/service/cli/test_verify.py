@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service.cli.client import LetheClient
 from service.cli.main import app
+from service.client import Lethe as Client
 from service.evidence.keys import Signer, jwks
 from service.evidence.statements import certificate
 from tests.service.cli.conftest import Command
@@ -175,20 +175,20 @@ class TestBadInput:
         assert verify(signed, "--keys", keys, "--adapter", tmp_path / "nowhere").code == 2
 
     def test_no_keys_and_no_service(self, signed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("service.cli.transport.FIRST_PAUSE_S", 0.001)
+        monkeypatch.setattr("service.client.sending.FIRST_PAUSE_S", 0.001)
         assert verify(signed).code == 2
 
 
 @pytest.mark.slow
 class TestWithTheService:
     def test_its_keys_its_receipt_its_certificate_and_its_files(
-        self, house: House, lethe: Lethe, client: LetheClient, tmp_path: Path
+        self, house: House, lethe: Lethe, client: Client, tmp_path: Path
     ) -> None:
         line = house.line("support-bot", people(10))
         request = lethe("forget", "--subject", "Person 3", "--no-wait", "--json").json["id"]
         house.serve(line)
-        receipt = save(tmp_path / "receipt.json", client.transport.get(f"/v1/unlearning-requests/{request}/receipt"))
-        certified = save(tmp_path / "certificate.json", client.certificates(request)[0])
+        receipt = save(tmp_path / "receipt.json", client.get_receipt(request).model_dump(mode="json"))
+        certified = save(tmp_path / "certificate.json", client.list_certificates(request)[0].model_dump(mode="json"))
         assert lethe("fetch", "support-bot@v2", tmp_path / "v2").code == 0
         assert lethe("verify", certified, "--adapter", tmp_path / "v2", "--json").json["files_compared"] == 2
         assert lethe("verify", receipt, "--json").json["kind"] == "receipt"
