@@ -18,7 +18,8 @@ from service.client import (
 )
 from service.domain.adapters import BaseModelRef, Recipe
 from service.domain.canary import Bound, CanaryRules
-from service.domain.errors import IllegalTransition, InvalidInput, NotFound, Unauthenticated, UndoesErasure
+from service.domain.errors import Gone, IllegalTransition, InvalidInput, NotFound, Unauthenticated, UndoesErasure
+from service.domain.inbound import Provider
 from service.domain.scopes import Scope
 from service.domain.signing import KeyPurpose, RevocationReason
 from tests.support.house import RECIPE, House, people
@@ -178,6 +179,18 @@ class TestOperations:
             with pytest.raises(Unauthenticated):
                 list(bound.list_requests())
         assert {found.name for found in lethe.list_keys()} >= {"pipeline"}
+
+    def test_endpoints_of_privacy_platforms(self, lethe: Lethe) -> None:
+        made = lethe.create_inbound_endpoint(Provider.standard_webhooks, "desk", subject_kinds={"id": "user_id"})
+        assert made.secret
+        assert lethe.update_inbound_endpoint(made.id, {"regulation": "ccpa"}).regulation == "ccpa"
+        second = lethe.create_inbound_secret(made.id)
+        assert [one.id for one in second.secrets][1:] == [one.id for one in made.secrets]
+        lethe.delete_inbound_secret(made.id, made.secrets[0].id)
+        assert [len(found.secrets) for found in lethe.list_inbound_endpoints()] == [1]
+        lethe.delete_inbound_endpoint(made.id)
+        with pytest.raises(Gone):
+            lethe.get_inbound_endpoint(made.id)
 
     def test_signing_keys(self, lethe: Lethe) -> None:
         kid = lethe.rotate_signing_key(KeyPurpose.statements).kid
