@@ -25,5 +25,6 @@ def configure_logging(level: str, *, process: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(DiscreetFormatter(f"%(asctime)s %(levelname)s {process} %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    # It tells of every call, with its URL.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They tell whole URLs and headers, which may hold somebody's token.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

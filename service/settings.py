@@ -7,6 +7,7 @@ All parts of a deployment read the same settings. The table in the README is gen
 import hashlib
 import tempfile
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -36,6 +37,12 @@ def _under_home(template: str) -> Callable[[dict[str, Any]], str]:
 
 def _embedded_redis_url(given: dict[str, Any]) -> str:
     return f"unix://{embedded_redis_socket(given['home'])}" if "home" in given else ""
+
+
+def _networks(value: str) -> str:
+    for network in value.split():
+        ip_network(network)
+    return value
 
 
 def _documented(default: str) -> dict[str, Any]:
@@ -146,6 +153,15 @@ class Settings(BaseSettings):
     allow_hub: bool = Field(
         default=False,
         description="Whether base models named by Hub id may be downloaded. Local directories always work.",
+    )
+    allow_http: bool = Field(
+        default=False, description="Whether webhooks may be sent to `http` URLs too; `https` always works."
+    )
+    allow_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks that are not public but that webhooks may be sent into, separated by spaces "
+        "(`10.20.0.0/16 fd12:3456::/32`).",
+        json_schema_extra=_documented("none: the public internet only"),
     )
     lease_s: float = Field(
         default=60, gt=0, description="How long a worker may be silent before its run is taken away."

@@ -59,6 +59,7 @@ def test_secrets_do_not_show_in_a_representation() -> None:
         {"device": "tpu"},
         {"admin_key": "short"},
         {"lease_s": 30.0, "heartbeat_s": 15.0},
+        {"allow_networks": "10.0.0.1/8"},
         {"hoem": "/tmp"},
     ],
 )
