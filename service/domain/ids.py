@@ -22,6 +22,9 @@ Prefix = Literal[
     "swap",
     "inb",
     "ins",
+    "whe",
+    "whs",
+    "whd",
 ]
 
 

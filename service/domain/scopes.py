@@ -19,6 +19,7 @@ class Scope(StrEnum):
     audit_read = "audit:read"
     keys_manage = "keys:manage"
     inbound_manage = "inbound:manage"
+    webhooks_manage = "webhooks:manage"
 
 
 EVERY_SCOPE = frozenset(Scope)

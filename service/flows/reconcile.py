@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from service.domain.adapters import Strategy
 from service.domain.runs import Lane
+from service.domain.webhooks import KEEP_DELIVERIES
 from service.flows.canary import advance_canaries
 from service.flows.claim import MAX_ATTEMPTS
 from service.flows.compact import compact_due
@@ -62,6 +63,7 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         withdrawn = withdraw_due(unit)
         compacted = compact_due(unit)
         unit.access.forget_responses(unit.now - KEEP_RESPONSES)
+        unit.webhooks.forget(deliveries_before=unit.now - KEEP_DELIVERIES, secrets_before=unit.now)
     with store.write() as unit:
         idle = queue_idle(unit)
     with store.write() as unit:

@@ -29,6 +29,7 @@ from service.store.repositories import (
     TextRepository,
     TreeRepository,
     VersionRepository,
+    WebhookRepository,
 )
 from service.store.tables import AuditRow, Event
 
@@ -55,6 +56,7 @@ class Unit:
         self.texts = TextRepository(session)
         self.trees = TreeRepository(session)
         self.versions = VersionRepository(session)
+        self.webhooks = WebhookRepository(session)
         self._events: list[Event] = []
         self._audit: list[AuditRow] = []
 
@@ -75,7 +77,10 @@ class Unit:
         run_id: str | None = None,
         **data: Any,
     ) -> None:
-        """Append an event to the feed when this transaction commits. Ids and enums only."""
+        """Append an event to the feed when this transaction commits. Ids and enums only: webhooks tell it to others.
+
+        `type_` is one of `EVENT_TYPES`.
+        """
         self._events.append(
             Event(type=type_, created_at=self.now, adapter=adapter, request_id=request_id, run_id=run_id, data=data)
         )

@@ -14,6 +14,7 @@ from service.store.repositories.texts import TextRepository
 from service.store.repositories.trees import TreeRepository
 from service.store.repositories.versions import VersionRepository
 from service.store.repositories.visibility import View
+from service.store.repositories.webhooks import WebhookRepository
 
 __all__ = [
     "AccessRepository",
@@ -30,4 +31,5 @@ __all__ = [
     "TreeRepository",
     "VersionRepository",
     "View",
+    "WebhookRepository",
 ]

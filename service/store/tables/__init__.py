@@ -17,6 +17,7 @@ from service.store.tables.inbound import InboundDelivery, InboundEndpoint, Inbou
 from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
 from service.store.tables.serving import Replica, ServingTarget, SwapReceipt
+from service.store.tables.webhooks import WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "Alias",
@@ -49,5 +50,8 @@ __all__ = [
     "TargetEdit",
     "UnlearningRequest",
     "Version",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "WorkerRow",
 ]

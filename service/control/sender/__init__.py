@@ -1,0 +1,1 @@
+"""Sends webhooks, in a process of its own: it alone speaks to hosts that callers name."""

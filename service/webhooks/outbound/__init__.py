@@ -1,0 +1,1 @@
+"""What is told to others, as Standard Webhooks has it."""
