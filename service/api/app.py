@@ -38,6 +38,8 @@ from service.api.routes import (
     serving_targets,
     signing_keys,
     versions,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 from service.domain.version import ENGINE_VERSION
 from service.evidence.domain_certificate import DomainSigner
@@ -62,6 +64,8 @@ RESOURCES = (
     events,
     audit,
     serving_targets,
+    webhook_endpoints,
+    webhook_deliveries,
     keys,
     signing_keys,
     inbound_endpoints,

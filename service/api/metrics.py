@@ -7,6 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.registry import Collector
 
 from service.domain.states import RequestState
+from service.domain.webhooks import DeliveryState
 from service.settings import Settings
 from service.store.database import Store, Unit
 
@@ -41,6 +42,7 @@ class _Work(Collector):
         with self._store.read() as unit:
             yield from self._gauges(unit)
             yield from _serving(unit)
+            yield from _webhooks(unit)
 
     def _gauges(self, unit: Unit) -> Iterator[GaugeMetricFamily]:
         requests = GaugeMetricFamily("lethe_requests", "Unlearning requests.", labels=["state"])
@@ -84,3 +86,18 @@ def _serving(unit: Unit) -> Iterator[Metric]:
     )
     swaps.add_metric([], list(zip(bounds, within, strict=True)), seconds)
     yield swaps
+
+
+def _webhooks(unit: Unit) -> Iterator[Metric]:
+    deliveries = GaugeMetricFamily(
+        "lethe_webhook_deliveries", "Webhook deliveries of the last thirty days.", labels=["state"]
+    )
+    counts = unit.webhooks.count_by_state()
+    for state in DeliveryState:
+        deliveries.add_metric([state], counts.get(state, 0))
+    yield deliveries
+    since = unit.webhooks.waiting_since(unit.now)
+    lag = 0.0 if since is None else max(0.0, (unit.now - since).total_seconds())
+    yield GaugeMetricFamily("lethe_webhook_lag_seconds", "How long the oldest message that is due waits.", lag)
+    disabled = unit.webhooks.count_disabled()
+    yield GaugeMetricFamily("lethe_webhook_endpoints_disabled", "Webhook endpoints that are switched off.", disabled)

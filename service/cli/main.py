@@ -29,6 +29,7 @@ from service.cli.commands.unlearning import submit
 from service.cli.commands.up import up
 from service.cli.commands.verify import verify
 from service.cli.commands.versions import alias, rebuild, versions
+from service.cli.commands.webhooks import webhooks
 
 app = typer.Typer(
     name="lethe",
@@ -64,6 +65,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(servers, name="servers")
 app.add_typer(signing_keys, name="signing-keys")
 app.add_typer(inbound, name="inbound")
+app.add_typer(webhooks, name="webhooks")
 # Its options belong to the workers' side, which this command only starts.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     bench

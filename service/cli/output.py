@@ -13,13 +13,16 @@ from service.client.answers.inbound import InboundEndpoint, NewInboundEndpoint
 from service.client.answers.operations import SigningKey
 from service.client.answers.requests import Plan, Request, Run
 from service.client.answers.serving import ServingTarget
+from service.client.answers.webhooks import NewWebhookSecret, WebhookDelivery, WebhookEndpoint
 from service.domain.errors import LetheError
 
 COLOURS = {
     "succeeded": "green",
     "ready": "green",
+    "delivered": "green",
     "running": "cyan",
     "preparing": "cyan",
+    "pending": "cyan",
     "awaiting_rebuild": "cyan",
     "failed": "red",
     "rejected": "red",
@@ -27,6 +30,8 @@ COLOURS = {
     "withdrawn": "dim",
     "quarantined": "dim",
 }
+# Ids are there to be copied.
+_IDS = frozenset({"dataset", "request", "run", "endpoint", "delivery"})
 
 
 class Output:
@@ -99,6 +104,37 @@ def datasets_table(datasets: Iterable[Dataset]) -> Table:
             str(item.subject_count),
             str(item.duplicate_count),
             f"{item.created_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def webhook_endpoints_table(endpoints: Sequence[WebhookEndpoint]) -> Table:
+    table = _table("endpoint", "url", "events", "lines", "state", "verify with")
+    for item in endpoints:
+        state = "works" if item.failing_since is None else f"failing since {item.failing_since:%Y-%m-%d %H:%M}"
+        table.add_row(
+            item.id,
+            item.url,
+            ", ".join(item.event_types or ["all"]),
+            ", ".join(item.lines or ["all"]),
+            state if item.enabled else f"off: {item.disabled_reason}",
+            "\n".join(key.public_key or "the shared secret" for key in item.keys),
+        )
+    new = [one.secret for one in endpoints if isinstance(one, NewWebhookSecret) and one.secret]
+    table.caption = f"secret, shown this once: {new[0]}" if new else None
+    return table
+
+
+def webhook_deliveries_table(deliveries: Iterable[WebhookDelivery]) -> Table:
+    table = _table("delivery", "type", "state", "answers", "next attempt", "created")
+    for item in deliveries:
+        table.add_row(
+            item.id,
+            item.message.type,
+            _state(item.state),
+            ", ".join(str(attempt.status or attempt.error) for attempt in item.attempts),
+            "" if item.next_attempt_at is None else f"{item.next_attempt_at:%Y-%m-%d %H:%M:%S}",
+            f"{item.created_at:%Y-%m-%d %H:%M:%S}",
         )
     return table
 
@@ -271,8 +307,7 @@ def plan_table(plan: Plan) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", caption_justify="left")
     for column in columns:
-        # Ids are there to be copied.
-        table.add_column(column, overflow="fold", no_wrap=column in ("dataset", "request", "run"))
+        table.add_column(column, overflow="fold", no_wrap=column in _IDS)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The embedded stack behind `lethe up`: Redis, api, control and one worker as one process tree.
+"""The embedded stack behind `lethe up`: Redis, api, control, sender and one worker as one process tree.
 
 A part that ends is started again, at growing intervals. Stopping goes in reverse order of starting. Each
 part leads a process group of its own, so Ctrl-C reaches the stack alone; if the stack itself is killed, its
@@ -38,7 +38,7 @@ READY_TIMEOUT_S = 120
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
-MODULES = {"api": "service.api", "control": "service.control", "worker": "workers"}
+MODULES = {"api": "service.api", "control": "service.control", "sender": "service.control.sender", "worker": "workers"}
 
 
 class StackError(LetheError):
@@ -86,7 +86,7 @@ class Stack:
         return f"http://{host}:{self._settings.port}"
 
     def pid(self, name: str) -> int:
-        """The process id of a part: `redis`, `api`, `control` or `worker`."""
+        """The process id of a part: `redis`, `api`, `control`, `sender` or `worker`."""
         return next(part.process.pid for part in self._parts if part.name == name)
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from service.client import downloads, fetching, following
 from service.client.call import Call
-from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions
+from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions, webhooks
 from service.client.drivers import AsyncDriver, Driver
 from service.client.sending import every, send
 from service.client.steps import Items, Steps
@@ -134,6 +134,18 @@ class Methods:
     delete_inbound_endpoint = asks(inbound.delete_inbound_endpoint)
     create_inbound_secret = asks(inbound.create_inbound_secret)
     delete_inbound_secret = asks(inbound.delete_inbound_secret)
+
+    create_webhook_endpoint = asks(webhooks.create_webhook_endpoint)
+    list_webhook_endpoints = Gives(every(webhooks.list_webhook_endpoints))
+    get_webhook_endpoint = asks(webhooks.get_webhook_endpoint)
+    update_webhook_endpoint = asks(webhooks.update_webhook_endpoint)
+    delete_webhook_endpoint = asks(webhooks.delete_webhook_endpoint)
+    rotate_webhook_secret = asks(webhooks.rotate_webhook_secret)
+    try_webhook_endpoint = asks(webhooks.try_webhook_endpoint)
+    recover_webhook_deliveries = asks(webhooks.recover_webhook_deliveries)
+    list_webhook_deliveries = Gives(every(webhooks.list_webhook_deliveries))
+    get_webhook_delivery = asks(webhooks.get_webhook_delivery)
+    resend_webhook_delivery = asks(webhooks.resend_webhook_delivery)
 
     list_events = asks(operations.list_events)
     follow_events = Gives(following.follow_events)

@@ -22,16 +22,17 @@ from service.api.app import bare_app
 from service.client import remove, unlearning
 from service.client.answers.common import Answer
 from service.client.call import Call, Every, Form, Json, One
-from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions
+from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions, webhooks
 from service.client.methods import Methods
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.canary import Bound, CanaryRules
 from service.domain.inbound import Provider
 from service.domain.serving import ServerKind
 from service.domain.signing import KeyPurpose, RevocationReason
+from service.domain.webhooks import SignatureScheme
 
 DOCUMENT: dict[str, Any] = bare_app().openapi()
-MODULES: list[ModuleType] = [adapters, datasets, inbound, operations, requests, serving, versions]
+MODULES: list[ModuleType] = [adapters, datasets, inbound, operations, requests, serving, versions, webhooks]
 # These routes speak what others have code for: Hub clients, LoRAX, privacy platforms.
 FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/", "/v1/inbound/", "/opendsr/")
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -53,11 +54,14 @@ SAMPLES: dict[str, Any] = {
     "idempotency_key": "key-1", "provider": Provider.standard_webhooks, "secret": "whsec_1", "endpoint_id": "inb_1",
     "subject_kinds": {"customerNumber": "customer_id"}, "erasure_types": ["user.deleted"], "regulation": "gdpr",
     "changes": {"name": "privacy desk"}, "secret_id": "ins_1",
+    "url": "https://example.com/hook", "scheme": SignatureScheme.hmac, "event_types": ["request.*"],
+    "description": "privacy desk", "enabled": True, "overlap_s": 60, "since": MOMENT, "delivery_id": "whd_1",
 }  # fmt: skip
 # Where a name means something else.
 PARTICULAR: dict[str, dict[str, Any]] = {
     "create_dataset": {"file": Path("rows.jsonl")},
     "get_manifest": {"kind": "lora-adapter", "base_model": "llama"},
+    "update_webhook_endpoint": {"changes": {"description": "privacy desk"}},
     "revoke_signing_key": {"reason": RevocationReason.withdrawn},
 }
 

@@ -18,7 +18,7 @@ OURS = [name for name, service in SERVICES.items() if "build" in service]
 
 
 def test_these_are_the_parts_of_a_deployment() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "api", "control", "worker", "worker-cpu"}
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "api", "control", "sender", "worker", "worker-cpu"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -48,7 +48,7 @@ def test_what_ends_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["api", "control", "worker", "worker-cpu"])
+@pytest.mark.parametrize("name", ["api", "control", "sender", "worker", "worker-cpu"])
 def test_nothing_starts_before_the_schema_is_there(name: str) -> None:
     assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 

@@ -35,6 +35,7 @@ PARAMETERS = {
     "target_id": "srv_0",
     "endpoint_id": "inb_0",
     "secret_id": "ins_0",
+    "delivery_id": "whd_0",
 }
 
 
@@ -84,6 +85,7 @@ def _unknown(path: str) -> str:
         "runs": "run",
         "serving-targets": "serving-target",
         "inbound-endpoints": "endpoint",
+        "webhook-endpoints": "webhook-endpoint",
     }
     return "unknown-" + kinds.get(path.split("/")[2], "key")
 

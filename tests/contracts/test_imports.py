@@ -24,7 +24,14 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["service.api.app", "service.control.__main__", "service.cli.main", "service.store.migrate"]
+    "module",
+    [
+        "service.api.app",
+        "service.control.__main__",
+        "service.control.sender.__main__",
+        "service.cli.main",
+        "service.store.migrate",
+    ],
 )
 def test_the_service_loads_neither_torch_nor_workers(module: str) -> None:
     assert loaded_by(module).isdisjoint(TORCH_STACK | {"workers"})

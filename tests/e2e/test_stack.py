@@ -24,7 +24,7 @@ pytestmark = [
 
 START_S = 60
 COMMAND = [sys.executable, "-m", "service.cli.main", "up"]
-PARTS = {"redis-server", "service.api", "service.control", "workers"}
+PARTS = {"redis-server", "service.api", "service.control", "service.control.sender", "workers"}
 
 
 class Up:

@@ -22,6 +22,7 @@ from service.domain.errors import Gone, IllegalTransition, InvalidInput, NotFoun
 from service.domain.inbound import Provider
 from service.domain.scopes import Scope
 from service.domain.signing import KeyPurpose, RevocationReason
+from service.domain.webhooks import DeliveryState, SignatureScheme
 from tests.support.house import RECIPE, House, people
 from tests.support.live_service import Service
 
@@ -191,6 +192,21 @@ class TestOperations:
         lethe.delete_inbound_endpoint(made.id)
         with pytest.raises(Gone):
             lethe.get_inbound_endpoint(made.id)
+
+    def test_webhook_endpoints(self, lethe: Lethe) -> None:
+        made = lethe.create_webhook_endpoint("https://example.com/hook", scheme=SignatureScheme.hmac)
+        assert made.secret
+        assert lethe.update_webhook_endpoint(made.id, {"event_types": ["request.*"]}).event_types == ["request.*"]
+        assert len(lethe.rotate_webhook_secret(made.id, scheme=SignatureScheme.ed25519).keys) == 2
+        sent = lethe.try_webhook_endpoint(made.id)
+        assert lethe.resend_webhook_delivery(made.id, sent.id).id == sent.id
+        assert lethe.get_webhook_delivery(made.id, sent.id).message.type == "webhook_endpoint.test"
+        assert [one.id for one in lethe.list_webhook_deliveries(made.id, state=DeliveryState.pending)] == [sent.id]
+        assert lethe.recover_webhook_deliveries(made.id, datetime.now(UTC)).id == made.id
+        assert [one.id for one in lethe.list_webhook_endpoints()] == [made.id]
+        lethe.delete_webhook_endpoint(made.id)
+        with pytest.raises(NotFound):
+            lethe.get_webhook_endpoint(made.id)
 
     def test_signing_keys(self, lethe: Lethe) -> None:
         kid = lethe.rotate_signing_key(KeyPurpose.statements).kid
