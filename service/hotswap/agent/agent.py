@@ -57,12 +57,11 @@ class Agent:
         news = self._news()
         # Each keeper has its turn, whatever becomes of the others.
         served = [keeper.keep(is_stale=keeper.followed.line in news) for keeper in self._keepers]
-        if not all(served):
-            return False
-        # Only now does the server need no file of what is withdrawn.
-        self._follower.remove_withdrawn()
-        self._puller.sweep()
-        return True
+        # The server would read files again that it has evicted; what is unloaded everywhere it needs no more.
+        if all(keeper.is_clear for keeper in self._keepers):
+            self._follower.remove_withdrawn()
+            self._puller.sweep()
+        return all(served)
 
     def close(self) -> None:
         """Unlock the files. The server goes on serving them."""
@@ -83,7 +82,7 @@ class Agent:
 
 
 class _Keeper:
-    """What is known of one line between two passes."""
+    """What is known of one line between two passes. `is_clear`: the server has nothing of it that was withdrawn."""
 
     def __init__(
         self, followed: Followed, server: Server, puller: Puller, precision: Precision, patience_s: float
@@ -101,7 +100,7 @@ class _Keeper:
         )
         # The stable version first, then the one on trial.
         self._pulled: list[Pulled] = []
-        self._is_stale = True
+        self.is_clear, self._is_stale = False, True
         self._attempts, self._not_before, self._trouble = 0, 0.0, ""
 
     def keep(self, *, is_stale: bool) -> bool:
@@ -112,7 +111,9 @@ class _Keeper:
             return False
         try:
             trouble = self._learn() if self._is_stale else None
+            self.is_clear = False
             self._serve()
+            self.is_clear = True
         except ServerError as error:
             trouble = error
         if trouble is None:

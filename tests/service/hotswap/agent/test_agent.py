@@ -200,6 +200,22 @@ class TestWhatWasWithdrawn:
         agent.look()
 
         assert names(double) == {}
+        assert not host.path(1).exists()
+
+    def test_stays_on_disk_while_the_server_may_read_it(
+        self, serving: Serving, host: Host, double: VllmDouble
+    ) -> None:
+        serving.publish()
+        host.agent().look()
+        serving.publisher.withdraw("bot@v1")
+        host.server = NOWHERE
+
+        host.agent().look()
+        assert host.path(1).exists()
+
+        host.server = double.url
+        host.agent().look()
+        assert not host.path(1).exists()
 
     def test_while_no_agent_ran_goes_too(self, serving: Serving, host: Host, double: VllmDouble) -> None:
         serving.publish()
