@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from service.domain.engine import Stage
 from service.evidence.tokens import new_token
+from service.flows.claim import Claim
 from service.flows.progress import report_progress
 from service.flows.vault import open_vault
 from service.settings import Settings
@@ -48,20 +49,29 @@ def live_service(house: House, home: Path) -> Iterator[Service]:
 
 @contextmanager
 def working(
-    house: House, line_ids: Sequence[str], *, passed: bool | None = True, begins_after_s: float = 0
+    house: House, line_ids: Sequence[str], *, passed: bool | None = True, heard: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
-    """A worker that answers what the given lines are asked for, with progress, until the context ends."""
+    """A worker that answers what the given lines are asked for, with progress, until the context ends.
+
+    Args:
+        heard: whether enough was heard of the progress. Until then, or for ten seconds, the worker goes on telling.
+    """
     over = threading.Event()
+
+    def tell(claimed: Claim) -> None:
+        with house.store.write() as unit:
+            report_progress(unit, claimed.run_id, claimed.fence, Stage.solving, 0.5)
 
     def serve(line_id: str) -> None:
         claimed = house.claim_queued(line_id)
-        with house.store.write() as unit:
-            report_progress(unit, claimed.run_id, claimed.fence, Stage.solving, 0.5)
-        time.sleep(0.05)
+        tell(claimed)
+        patience = time.monotonic() + 10
+        while not heard() and time.monotonic() < patience:
+            time.sleep(0.05)
+            tell(claimed)
         house.answer(claimed, passed=passed)
 
     def loop() -> None:
-        time.sleep(begins_after_s)
         while not over.wait(0.05):
             for line_id in line_ids:
                 if house.queued_run(line_id) is not None:

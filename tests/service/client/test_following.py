@@ -12,14 +12,12 @@ from tests.support.live_service import Service, working
 
 pytestmark = pytest.mark.slow
 
-# Nothing happens before the client is waiting for it.
-LATER_S = 1.0
 ASKED = unlearning(remove(subject="Person 3"))
 
 
 def test_a_request_is_waited_for_with_progress(house: House, lethe: Lethe) -> None:
     shown: list[tuple[str, float]] = []
-    with working(house, [house.line("support-bot", people(10))], begins_after_s=LATER_S):
+    with working(house, [house.line("support-bot", people(10))], heard=lambda: bool(shown)):
         filed = lethe.create_request(ASKED)
         done = lethe.wait_for_request(filed, lambda stage, share: shown.append((stage, share)))
     assert (done.state, done.targets[0].version) == ("succeeded", "v2")
@@ -35,7 +33,7 @@ def test_the_same_without_blocking(house: House, service: Service) -> None:
             filed = await lethe.create_request(ASKED)
             return await lethe.wait_for_request(filed.id, lambda stage, share: shown.append((stage, share)))
 
-    with working(house, [house.line("support-bot", people(10))], begins_after_s=LATER_S):
+    with working(house, [house.line("support-bot", people(10))], heard=lambda: bool(shown)):
         assert asyncio.run(ask()).state == "succeeded"
     assert ("solving", 0.5) in shown
 
