@@ -11,16 +11,22 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 
 import httpcore
 import httpx
 
-from service.egress.address import AddressPolicy
+from service.egress.address import Address, AddressPolicy
 
 Resolver = Callable[[str, int], Sequence[str]]
 
 CONNECT_TIMEOUT_S = 5.0
+
+
+class Allows(Protocol):
+    """Says which addresses may be connected to."""
+
+    def allows(self, address: Address) -> bool: ...
 
 
 class AddressRefused(httpx.ConnectError):
@@ -49,7 +55,7 @@ class GuardedTransport(httpx.HTTPTransport):
 
     def __init__(
         self,
-        policy: AddressPolicy,
+        policy: Allows,
         *,
         deadline_s: float,
         resolver: Resolver = resolve,
@@ -77,7 +83,7 @@ def guarded_client(
 
 
 class _GuardedBackend(httpcore.SyncBackend):
-    def __init__(self, policy: AddressPolicy, resolver: Resolver, deadline_s: float) -> None:
+    def __init__(self, policy: Allows, resolver: Resolver, deadline_s: float) -> None:
         self._policy, self._resolver, self._deadline_s = policy, resolver, deadline_s
 
     def connect_tcp(

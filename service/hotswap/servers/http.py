@@ -1,19 +1,14 @@
-"""Calls to a server that somebody registered: to the host they named, at an address that was checked, no farther.
+"""Calls to a server that somebody registered: to the host they named, at an address that was checked, no farther."""
 
-A name is resolved for every connection, which is made to the very address that was looked at, so that a name that
-changes its meaning in between leads nowhere else. Redirects are not followed.
-"""
-
-import socket
 from collections.abc import Collection, Mapping
-from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.domain.serving import is_forbidden_address
+from service.egress.address import Address
+from service.egress.transport import GuardedTransport
 from service.hotswap.servers.contract import ServerAway, ServerRefused
 
 # Loading waits for the weights, unloading in some servers for running generations.
@@ -34,7 +29,7 @@ class Http:
             base_url=url,
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
-            transport=_Checked(),
+            transport=GuardedTransport(_NearBy(), deadline_s=TIMEOUT_S),
             trust_env=False,
         )
 
@@ -91,29 +86,8 @@ class Cards(BaseModel):
         return {card.id: card.root or "" for card in self.data if card.parent is not None}
 
 
-class _Checked(httpx.HTTPTransport):
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        named = request.url
-        request.extensions = {**request.extensions, "sni_hostname": named.host}
-        *others, last = _addresses(named.host, named.port)
-        for address in others:
-            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return self._send_to(address, named, request)
-        return self._send_to(last, named, request)
+class _NearBy:
+    """Private networks are allowed, because that is where inference servers belong."""
 
-    def _send_to(self, address: str, named: httpx.URL, request: httpx.Request) -> httpx.Response:
-        # The Host header was made from the name already.
-        request.url = named.copy_with(host=address)
-        return super().handle_request(request)
-
-
-def _addresses(host: str, port: int | None) -> list[str]:
-    """At least one."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpx.ConnectError("the host is unknown") from error
-    addresses = [str(address[0]).partition("%")[0] for *_, address in found]
-    if any(is_forbidden_address(ip_address(address)) for address in addresses):
-        raise httpx.ConnectError("the host is at an address that is not allowed")
-    return list(dict.fromkeys(addresses))
+    def allows(self, address: Address) -> bool:
+        return not is_forbidden_address(address)

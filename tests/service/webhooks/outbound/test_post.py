@@ -137,6 +137,10 @@ def speaking(words: bytes) -> Iterator[int]:
             with peer:
                 peer.recv(65_536)
                 peer.sendall(words)
+                peer.shutdown(socket.SHUT_WR)
+                # Closed with something unread, the connection would be reset, and the words lost with it.
+                while peer.recv(65_536):
+                    pass
 
         thread = threading.Thread(target=serve)
         thread.start()
