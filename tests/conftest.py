@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.default import DefaultDialect
 
 from service.cli.processes import Guardian
 from service.cli.redis_server import start_redis
@@ -30,6 +32,25 @@ def _no_settings_of_the_developer() -> None:
     """A LETHE_ variable in the developer's shell must not reach a test."""
     for name in [name for name in os.environ if name.startswith("LETHE_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _statements_are_compiled_once() -> Iterator[None]:
+    """Nearly every test opens an engine of its own, and compiling its statements anew takes longer than the test.
+
+    SQLAlchemy keys what it compiled by the dialect's identity; here all engines of one dialect share it.
+    """
+    compiled: dict[object, object] = {}
+
+    def share(connection: Connection) -> None:
+        connection.execution_options(compiled_cache=compiled)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefaultDialect, "__hash__", lambda self: hash(type(self)))
+        patch.setattr(DefaultDialect, "__eq__", lambda self, other: type(self) is type(other))
+        event.listen(Engine, "engine_connect", share)
+        yield
+        event.remove(Engine, "engine_connect", share)
 
 
 @pytest.fixture(scope="session")
