@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import IntegrityError
 
@@ -106,20 +107,28 @@ def bare_app() -> FastAPI:
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         redoc_url=None,
+        routes=_router().routes,
     )
+    problems.install(app)
+    describe(app)
+    return app
+
+
+@cache
+def _router() -> APIRouter:
+    """Every route. One for all apps of a process, because FastAPI spends a while on each route at its first use."""
+    router = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id)
     for module in RESOURCES:
-        app.include_router(
+        router.include_router(
             module.router,
             dependencies=[Depends(authenticate)],
             responses=problems.problems(401, 403, 422, 500, 503),
         )
     # Its deliveries are refused unless they prove that an endpoint's sender made them (scopes.BY_SIGNATURE).
-    app.include_router(inbound.router)
-    app.include_router(opendsr.open_router)
-    app.include_router(health.router)
-    problems.install(app)
-    describe(app)
-    return app
+    router.include_router(inbound.router)
+    router.include_router(opendsr.open_router)
+    router.include_router(health.router)
+    return router
 
 
 def _operation_id(route: APIRoute) -> str:
