@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TORCH_STACK = {"torch", "transformers", "peft", "accelerate"}
 WEB_STACK = {"fastapi", "starlette", "uvicorn"}
 

@@ -25,6 +25,8 @@ from tests.support.waiting import wait_until
 from tests.vllm.bed import Bed, double_bed
 from tests.vllm.conftest import SERVERS
 
+pytestmark = pytest.mark.slow
+
 # A real server may need seconds for an answer on a busy machine.
 LEASE_S = {"double": 3.0, "vllm": 20.0}
 

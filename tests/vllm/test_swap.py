@@ -17,6 +17,8 @@ from tests.support.lora_files import random_tensors, write_adapter
 from tests.support.probing import probe_of
 from tests.vllm.bed import API_KEY, PROMPT, Bed
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 5.0
 ALIAS = "bot@production"
 

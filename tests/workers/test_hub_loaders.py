@@ -20,7 +20,10 @@ from tests.support.server import serving
 from tests.workers.tiny_llama import save_tiny_llama
 
 # PEFT 0.21 asks transformers 5.23 for a property that it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 LOAD = """
 import json, sys

@@ -120,6 +120,7 @@ def test_the_access_log_has_no_query_strings(api: Api, caplog: pytest.LogCapture
     ]
 
 
+@pytest.mark.slow
 def test_no_torch_and_no_workers() -> None:
     """Also what the service image relies on."""
     import subprocess

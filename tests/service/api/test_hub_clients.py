@@ -19,6 +19,8 @@ from tests.support.api import Api, removal
 from tests.support.house import people
 from tests.support.server import serving
 
+pytestmark = pytest.mark.slow
+
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 

@@ -20,6 +20,8 @@ from tests.support.house import ACTOR, RECIPE, people
 from tests.support.lorax import LoraxDouble, NotReady
 from tests.support.s3 import use_s3
 
+pytestmark = pytest.mark.slow
+
 V1 = "/v1/adapters/bot/versions/v1"
 WEIGHTS = f"{V1}/files/adapter_model.safetensors"
 

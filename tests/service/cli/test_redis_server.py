@@ -12,6 +12,8 @@ from service.cli.processes import Guardian
 from service.cli.redis_server import OLDEST_VERSION, RedisUnavailable, find_redis_server, start_redis
 from tests.support.waiting import runs, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_answers_with_the_promised_configuration(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:

@@ -13,6 +13,8 @@ from tests.support.house import House, people, remove
 from tests.support.live_service import Service
 from tests.support.unreliable import Reply, Unreliable
 
+pytestmark = pytest.mark.slow
+
 FILES = ["adapter_config.json", "adapter_model.safetensors"]
 
 

@@ -17,6 +17,8 @@ from service.client.steps import Steps
 from service.domain.errors import Forbidden
 from tests.support.unreliable import Reply, Unreliable
 
+pytestmark = pytest.mark.slow
+
 STREAM = (
     ": a comment keeps the connection open\n\n"
     'id: 7\nevent: run.progress\ndata: {"stage":"solving\u2028"}\n\n'

@@ -33,6 +33,8 @@ from tests.support.sglang_double import SglangDouble, sglang_double
 from tests.support.vllm_double import VllmDouble, vllm_double
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "http://127.0.0.1:1"
 
 

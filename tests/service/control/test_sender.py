@@ -28,6 +28,8 @@ from tests.support.house import ACTOR, House, people, remove
 from tests.support.receiver import Received, Receiver, receiving
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK = AddressPolicy((ip_network("127.0.0.1/32"),), allow_http=True)
 
 

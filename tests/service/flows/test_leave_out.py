@@ -24,6 +24,8 @@ from service.flows.trees import seal_tree
 from service.store.tables import Run, Version
 from tests.support.house import ACTOR, House, people, remove
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def line(house: House) -> str:

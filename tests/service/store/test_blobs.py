@@ -21,7 +21,7 @@ KEY = bytes(range(32))
 MEBIBYTE = 1 << 20
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     bucket = uuid.uuid4().hex
     if request.param == "file":

@@ -19,6 +19,8 @@ from workers.engine.fisher import fisher_rows
 from workers.engine.predictions import shift
 from workers.engine.right_hand_side import right_hand_side
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def case(line: Line) -> Case:

@@ -27,6 +27,8 @@ from workers.bench.settings import Setting, regimes
 from workers.engine.evaluation import adapter_losses
 from workers.engine.tokens import Tokens
 
+pytestmark = pytest.mark.slow
+
 PUSHES = {
     "gradient-ascent": PushAway(ascent, hold=0.0),
     "graddiff": PushAway(ascent, hold=1.0),

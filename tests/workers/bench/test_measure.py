@@ -16,6 +16,8 @@ from workers.engine.losses import label_logits
 from workers.engine.metrics.membership import membership_auc
 from workers.engine.tokens import Tokens, collate
 
+pytestmark = pytest.mark.slow
+
 EDITS = tuple(Edit(f"row-{number}", None) for number in (3, 4, 5, 6))
 
 

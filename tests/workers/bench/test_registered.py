@@ -42,6 +42,8 @@ from workers.engine.engine import Engine
 from workers.engine.out_of_fold import missing_folds
 from workers.engine.training import fingerprint
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(
     epochs=4, batch_size=8, learning_rate=1e-2, lora=LoraSpec(r=2, alpha=4, target_modules=("q_proj", "v_proj"))
 )

@@ -22,6 +22,8 @@ from workers.engine.losses import instance_losses
 from workers.engine.right_hand_side import dropout_off, right_hand_side
 from workers.engine.tokens import collate
 
+pytestmark = pytest.mark.slow
+
 IDS = torch.tensor([[1, 4, 2, 3, 0]])
 
 

@@ -12,6 +12,8 @@ from workers.demo.base_model import ensure_base_model
 from workers.demo.world import RELATIONS, World, instance_lines, make_world
 from workers.engine.tokens import encode
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world() -> World:

@@ -19,6 +19,8 @@ from workers.engine.resident import Resident
 from workers.engine.tokens import Tokens
 from workers.engine.training import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained(resident: Resident, data: TrainingSet, recipe: Recipe, tmp_path: Path) -> TrainingRecord:

@@ -14,6 +14,8 @@ from workers.engine.losses import instance_losses, label_logits
 from workers.engine.resident import Resident
 from workers.engine.tokens import NO_LOSS, Tokens, collate
 
+pytestmark = pytest.mark.slow
+
 SPECS = [
     LoraSpec(r=1, alpha=2, target_modules=("v_proj",)),
     LoraSpec(r=3, alpha=3, target_modules=("q_proj", "down_proj")),

@@ -29,6 +29,8 @@ from workers.engine.sketch import (
 )
 from workers.engine.tokens import Tokens, collate
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c")
 TOKENS = dict(zip(NAMES, INSTANCES, strict=True))
 SHARES = dict(zip(NAMES, WEIGHTS, strict=True))

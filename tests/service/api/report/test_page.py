@@ -23,6 +23,8 @@ from tests.support.house import people
 from tests.support.html_page import Page, parsed
 from tests.support.verification import VERIFIED
 
+pytestmark = pytest.mark.slow
+
 URL = "/v1/unlearning-requests"
 HTML = {"Accept": "text/html"}
 FULL: Mapping[str, Any] = {

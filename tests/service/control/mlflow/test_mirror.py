@@ -29,6 +29,8 @@ from tests.support.api_server import served
 from tests.support.house import ACTOR, House, people, remove
 from tests.support.mlflow_double import mlflow_double
 
+pytestmark = pytest.mark.slow
+
 URL = "https://lethe.example"
 START_S = 180
 

@@ -19,6 +19,8 @@ from service.hotswap.vllm_plugin.shelf import Shelf
 from tests.service.hotswap.vllm_plugin.conftest import World, files_below
 from tests.support.lora_files import random_tensors, write_adapter
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "http://127.0.0.1:1"
 
 

@@ -286,6 +286,7 @@ class TestSizes:
         tracemalloc.stop()
         assert peak < 20 * 2**20
 
+    @pytest.mark.slow
     def test_memory_stays_small_while_a_large_archive_is_unpacked(self, extract: Callable[..., Path]) -> None:
         packed = as_tar_gz({"adapter_config.json": CONFIG, "adapter_model.safetensors": os.urandom(30 * 2**20)})
         tracemalloc.start()
@@ -353,6 +354,7 @@ class TestDamage:
 
         assert [path.name for path in (tmp_path / "adapter").iterdir()] == ["precious"]
 
+    @pytest.mark.slow
     @settings(max_examples=300, deadline=None)
     @given(data=st.data())
     def test_no_mutation_does_anything_but_extract_or_be_refused(

@@ -24,6 +24,8 @@ from tests.support import senders
 from tests.support.house import House, people
 from tests.support.senders import Sent, Sombra
 
+pytestmark = pytest.mark.slow
+
 SOMBRA = Sombra()
 SIGNERS = {
     Provider.standard_webhooks: (senders.SYMMETRIC, senders.standard),
