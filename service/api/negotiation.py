@@ -1,23 +1,45 @@
 """Which of two representations a caller prefers (RFC 9110, section 12.5.1)."""
 
 from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, Header, Query
+
+MediaType: TypeAlias = tuple[str, str]
+
+JSON: MediaType = ("application", "json")
+HTML: MediaType = ("text", "html")
+CSV: MediaType = ("text", "csv")
 
 
-class Format(StrEnum):
+class ReportFormat(StrEnum):
     json = "json"
     html = "html"
 
 
-_MEDIA_TYPES = {Format.json: ("application", "json"), Format.html: ("text", "html")}
+async def _wants_html(
+    accept: Annotated[str | None, Header(description="`text/html` for a page that people read.")] = None,
+    format_: Annotated[ReportFormat | None, Query(alias="format", description="Overrides `Accept`.")] = None,
+) -> bool:
+    return prefers(accept, HTML) if format_ is None else format_ is ReportFormat.html
 
 
-def preferred(accept: str | None) -> Format:
-    """HTML for who likes it better than JSON, as browsers do; JSON for everybody else."""
+async def _wants_csv(
+    accept: Annotated[str | None, Header(description="`text/csv` for a table of all that match.")] = None,
+) -> bool:
+    return prefers(accept, CSV)
+
+
+AsHtml = Annotated[bool, Depends(_wants_html)]
+AsCsv = Annotated[bool, Depends(_wants_csv)]
+
+
+def prefers(accept: str | None, other: MediaType) -> bool:
+    """Whether a caller likes the other type better than JSON, as browsers do HTML; JSON is for everybody else."""
     if accept is None:
-        return Format.json
+        return False
     ranges = [_range(part) for part in accept.split(",")]
-    html, json = (_quality(ranges, *_MEDIA_TYPES[kind]) for kind in (Format.html, Format.json))
-    return Format.html if html > json else Format.json
+    return _quality(ranges, *other) > _quality(ranges, *JSON)
 
 
 def _range(part: str) -> tuple[str, str, float]:

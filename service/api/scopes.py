@@ -46,6 +46,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "create_plan": Scope.requests_create,
     "create_request": Scope.requests_create,
     "list_requests": Scope.requests_read,
+    "search_requests": Scope.requests_read,
     "get_request": Scope.requests_read,
     "get_report": Scope.requests_read,
     "get_receipt": Scope.requests_read,

@@ -6,7 +6,7 @@ Needs neither the service's side nor torch. Refusals are raised as errors of `se
 from service.client.methods import AsyncLethe, Lethe
 from service.client.problems import Unavailable, Unexpected, Unreachable
 from service.client.progress import progress_bar
-from service.client.unlearning import correct_response, modify_query, remove, unlearning
+from service.client.unlearning import correct_response, looking_for, modify_query, remove, unlearning
 from service.client.verifying import verify
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Unexpected",
     "Unreachable",
     "correct_response",
+    "looking_for",
     "modify_query",
     "progress_bar",
     "remove",

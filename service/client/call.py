@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -13,9 +14,10 @@ import httpx
 from pydantic import BaseModel
 
 JSON = "application/json"
+CSV = "text/csv"
 CHUNK_BYTES = 1 << 20
 ANSWER_S = httpx.Timeout(60)
-# An upload is as slow as the line, and is checked before it is answered.
+# An upload is as slow as the line, and is checked before it is answered; a long table is as slow.
 UPLOAD_S = httpx.Timeout(None, connect=60, pool=60)
 
 T = TypeVar("T")
@@ -145,6 +147,11 @@ def nothing(_: httpx.Response) -> None:
 def path(template: str, **names: str) -> str:
     """A path with names of resources in it."""
     return template.format(**{key: quote(name, safe="") for key, name in names.items()})
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A date as the API takes it."""
+    return None if moment is None else moment.isoformat()
 
 
 def new_key(given: str | None) -> str:

@@ -105,6 +105,8 @@ class Methods:
     create_plan = asks(requests.create_plan)
     create_request = asks(requests.create_request)
     list_requests = Gives(every(requests.list_requests))
+    search_requests = Gives(every(requests.search_requests))
+    export_requests = asks(requests.export_requests)
     get_request = asks(requests.get_request)
     get_report = asks(requests.get_report)
     get_report_page = asks(requests.get_report_page)

@@ -1,11 +1,12 @@
-"""What is asked of the service: the body of an unlearning request or of a plan."""
+"""What is asked of the service: the body of an unlearning request, of a plan, or of a search for requests."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from service.client.call import iso
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove, Selection
-from service.domain.subjects import Identity
+from service.domain.subjects import Identity, identities_of
 
 
 def remove(*instance_ids: str, subject: str | Identity | tuple[str | Identity, ...] | None = None) -> Remove:
@@ -46,7 +47,38 @@ def unlearning(
         "strategy": strategy,
         "client_reference": client_reference,
         "regulation": regulation,
-        "received_at": None if received_at is None else received_at.isoformat(),
-        "due_at": None if due_at is None else due_at.isoformat(),
+        "received_at": iso(received_at),
+        "due_at": iso(due_at),
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+def looking_for(
+    *,
+    subject: str | Identity | tuple[str | Identity, ...] | None = None,
+    state: str | None = None,
+    adapter: str | None = None,
+    client_reference: str | None = None,
+    regulation: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    due_before: datetime | None = None,
+    overdue: bool = False,
+) -> dict[str, Any]:
+    """The body of a search for requests.
+
+    Several subjects are identifiers of the same person. Dates have time zones.
+    """
+    identities = [one.model_dump(mode="json", exclude_none=True) for one in identities_of(subject)]
+    search = {
+        "subject": identities or None,
+        "state": state,
+        "adapter": adapter,
+        "client_reference": client_reference,
+        "regulation": regulation,
+        "created_after": iso(created_after),
+        "created_before": iso(created_before),
+        "due_before": iso(due_before),
+        "overdue": overdue or None,
+    }
+    return {name: value for name, value in search.items() if value is not None}

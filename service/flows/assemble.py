@@ -195,7 +195,7 @@ def _first_anchor(
 def _forgotten_subjects(unit: Unit, claim: Claim) -> set[str]:
     """The subjects that this run's members ask to be forgotten."""
     requests = {target.request_id for target in unit.targets.of_run(claim.run_id)}
-    return {hashed for name in requests for op in unit.requests.operations(name) for hashed in op.subject_hashes}
+    return unit.requests.subjects(requests)
 
 
 def _holdout(

@@ -30,7 +30,7 @@ def suppress(unit: Unit, vault: Vault, line: Line, members: Sequence[Target], en
         ended = [entry for entry in entries if entry.target_id == target.id]
         hashes = _content_hashes(unit, vault, line, ended)
         unit.datasets.suppress("content", hashes, line_id=scope, request_id=request.id, now=unit.now)
-        subjects = [name for op in unit.requests.operations(request.id) for name in op.subject_hashes]
+        subjects = unit.requests.subjects([request.id])
         unit.datasets.suppress("subject", subjects, line_id=scope, request_id=request.id, now=unit.now)
     unit.session.flush()
 
@@ -101,8 +101,7 @@ def _touched(unit: Unit, targets: Sequence[Target], done: Iterable[str]) -> dict
         request = unit.requests.get(request_id)
         assert request is not None, "targets refer to existing requests"
         if request.every_line:
-            subjects = {name for op in unit.requests.operations(request_id) for name in op.subject_hashes}
-            for dataset_id, instance_id in unit.datasets.of_subjects(subjects):
+            for dataset_id, instance_id in unit.datasets.of_subjects(unit.requests.subjects([request_id])):
                 found.setdefault(dataset_id, set()).add(instance_id)
     return found
 

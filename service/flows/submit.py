@@ -126,9 +126,11 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
 
 
 def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Sequence[Operation]) -> None:
+    everybody: list[str] = []
     for position, operation in enumerate(operations):
         identities = operation.select.identities if isinstance(operation, Remove) else ()
-        lookups = dict.fromkeys(name for one in identities for name in vault.hashes.subject_lookups(one))
+        lookups = [name for one in identities for name in vault.hashes.subject_lookups(one)]
+        everybody += lookups
         unit.requests.add(
             OperationRow(
                 request_id=request_id,
@@ -136,9 +138,9 @@ def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Se
                 type=operation.type,
                 text_id=texts.seal(unit, vault, operation.model_dump_json().encode()),
                 subject_hash=next(iter(lookups), None),
-                lookups=list(lookups) or None,
             )
         )
+    unit.requests.name_subjects(request_id, everybody)
 
 
 def _add_target(

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from service.api.app import bare_app
-from service.client import remove, unlearning
+from service.client import looking_for, remove, unlearning
 from service.client.answers.common import Answer
 from service.client.call import Call, Every, Form, Json, One
 from service.client.calls import adapters, datasets, inbound, operations, requests, serving, versions, webhooks
@@ -48,7 +48,8 @@ SAMPLES: dict[str, Any] = {
     "dataset": "ds_1", "holdout": "ds_2", "recipe": Recipe(), "training_format": TrainingFormat(),
     "record": Path("record.tar"), "archive": Path("adapter.tar"), "expected_losses": {"p1-0": 0.5},
     "uri": "file:///data/rows.jsonl", "body": unlearning(remove("p1-0"), received_at=MOMENT, due_at=MOMENT),
-    "due_at": MOMENT, "scopes": ["runs:read"], "lines": ["bot"], "expires_at": MOMENT,
+    "due_at": MOMENT, "created_after": MOMENT, "created_before": MOMENT, "due_before": MOMENT,
+    "scopes": ["runs:read"], "lines": ["bot"], "expires_at": MOMENT,
     "purpose": KeyPurpose.models, "urls": ["http://vllm-0:8000"], "mount": "/adapters", "precision": "bfloat16",
     "max_lora_rank": 16, "target_modules": ["q_proj"], "api_key": "secret", "forget": True,
     "idempotency_key": "key-1", "provider": Provider.standard_webhooks, "secret": "whsec_1", "endpoint_id": "inb_1",
@@ -56,6 +57,7 @@ SAMPLES: dict[str, Any] = {
     "changes": {"name": "privacy desk"}, "secret_id": "ins_1",
     "url": "https://example.com/hook", "scheme": SignatureScheme.hmac, "event_types": ["request.*"],
     "description": "privacy desk", "enabled": True, "overlap_s": 60, "since": MOMENT, "delivery_id": "whd_1",
+    "search": looking_for(subject="jane", overdue=True, due_before=MOMENT),
 }  # fmt: skip
 # Where a name means something else.
 PARTICULAR: dict[str, dict[str, Any]] = {

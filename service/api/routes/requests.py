@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
 
 from service.api.auth import Actor, Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
-from service.api.negotiation import Format, preferred
-from service.api.paging import InPages
+from service.api.negotiation import AsHtml
 from service.api.problems import problems
 from service.api.report import page
 from service.api.report.account import account
@@ -23,14 +22,12 @@ from service.api.schemas.requests import (
     ReportRead,
     RequestAccepted,
     RequestCreate,
-    RequestPage,
     RequestRead,
 )
 from service.api.schemas.serving_targets import SwapReceiptList
 from service.api.views.requests import PATH, certificate_read, report_read, request_accepted, request_read
 from service.api.views.serving_targets import swap_receipts
-from service.api.visibility import view_of, visible_line, visible_request
-from service.domain.states import RequestState
+from service.api.visibility import visible_request
 from service.flows import decide
 from service.flows.accept import accept
 from service.flows.submit import Submission, submit
@@ -66,32 +63,6 @@ def create_request(body: RequestCreate, context: InContext, actor: Caller, creat
     return creation.once(effect)
 
 
-@router.get("", responses=problems(400, 404))
-def list_requests(
-    context: InContext,
-    actor: Caller,
-    paging: InPages,
-    state: Annotated[RequestState | None, Query(description="Only those in this state.")] = None,
-    adapter: Annotated[str | None, Query(max_length=63, description="Only those that affect this line.")] = None,
-    client_reference: Annotated[str | None, Query(max_length=200, description="Only the one you filed as.")] = None,
-    overdue: Annotated[bool, Query(description="Only those that are open past their due date.")] = False,
-) -> RequestPage:
-    """List unlearning requests, newest first."""
-    filters = {"state": state, "adapter": adapter, "reference": client_reference, "overdue": overdue}
-    with context.store.read() as unit:
-        page = unit.requests.list(
-            after=paging.position("requests", filters),
-            limit=paging.limit,
-            state=state,
-            line_id=None if adapter is None else visible_line(unit, actor, adapter).id,
-            client_reference=client_reference,
-            overdue_at=unit.now if overdue else None,
-            view=view_of(actor),
-        )
-        items = [request_read(unit, request) for request in page.items]
-    return RequestPage(items=items, next_cursor=paging.after(page.next, "requests", filters))
-
-
 @router.get("/{request_id}", responses=problems(404))
 def get_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
     """Read a request."""
@@ -108,15 +79,14 @@ def get_report(
     request_id: RequestId,
     context: InContext,
     actor: Caller,
+    as_html: AsHtml,
     response: Response,
-    accept: Annotated[str | None, Header(description="`text/html` for a page that people read.")] = None,
-    format_: Annotated[Format | None, Query(alias="format", description="Overrides `Accept`.")] = None,
 ) -> ReportRead | Response:
     """Read what was measured for a request, as JSON or as one self-contained HTML page."""
     response.headers["Vary"] = "Accept"
     with context.store.read() as unit:
         request = visible_request(unit, actor, request_id)
-        if (format_ or preferred(accept)) is Format.json:
+        if not as_html:
             return report_read(unit, request)
         told = account(unit, request)
     return page.respond(told)

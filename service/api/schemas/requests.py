@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from service.api.schemas.common import Failure, Input, JsonObject, Output, Page
+from service.api.schemas.common import Failure, Input, JsonObject, Output
 from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.clocks import Moment
@@ -100,10 +100,6 @@ class RequestRead(Output):
     targets: list[TargetRead] = Field(description="The affected lines.")
     failure: Failure | None = Field(description="What needs attention.")
     links: Links = Field(description="Where to go on.")
-
-
-class RequestPage(Page[RequestRead]):
-    pass
 
 
 class RequestAccepted(RequestRead):

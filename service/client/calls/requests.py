@@ -6,10 +6,11 @@ from typing import Any
 
 from service.client.answers.common import Page
 from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run
-from service.client.call import Call, Every, Json, One, new_key, path, text
+from service.client.call import CSV, UPLOAD_S, Call, Every, Json, One, iso, new_key, path, text
 
 REQUESTS = "/v1/unlearning-requests"
 REQUEST = f"{REQUESTS}/{{request_id}}"
+SEARCH = f"{REQUESTS}/search"
 
 
 def create_plan(body: Mapping[str, Any]) -> Call[Plan]:
@@ -28,20 +29,41 @@ def list_requests(
     state: str | None = None,
     adapter: str | None = None,
     client_reference: str | None = None,
+    regulation: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    due_before: datetime | None = None,
     overdue: bool = False,
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Call[Page[Request]]:
-    """Unlearning requests, newest first."""
+    """Unlearning requests, newest first. Dates have time zones."""
     params = {
         "state": state,
         "adapter": adapter,
         "client_reference": client_reference,
+        "regulation": regulation,
+        "created_after": iso(created_after),
+        "created_before": iso(created_before),
+        "due_before": iso(due_before),
         "overdue": "true" if overdue else None,
         "cursor": cursor,
         "limit": limit,
     }
     return Call("GET", REQUESTS, One(Page[Request]), params=params)
+
+
+def search_requests(
+    search: Mapping[str, Any], *, cursor: str | None = None, limit: int | None = None
+) -> Call[Page[Request]]:
+    """The requests that a search (`service.client.unlearning.looking_for`) finds, newest first."""
+    params = {"cursor": cursor, "limit": limit}
+    return Call("POST", SEARCH, One(Page[Request]), params=params, body=Json(search))
+
+
+def export_requests(search: Mapping[str, Any]) -> Call[str]:
+    """All requests that a search finds, as a table (CSV)."""
+    return Call("POST", SEARCH, text, body=Json(search), headers={"Accept": CSV}, timeout=UPLOAD_S)
 
 
 def get_request(request_id: str) -> Call[Request]:

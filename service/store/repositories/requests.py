@@ -1,14 +1,17 @@
 """Unlearning requests, operations and certificates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState
 from service.store.repositories.base import Page, Repository
+from service.store.repositories.request_filter import RequestFilter, is_overdue
 from service.store.repositories.visibility import View
-from service.store.tables import Certificate, OperationRow, Target, UnlearningRequest
+from service.store.tables import Certificate, OperationRow, RequestSubject, UnlearningRequest
+
+EVERYTHING = RequestFilter()
 
 
 class RequestRepository(Repository):
@@ -43,41 +46,27 @@ class RequestRepository(Repository):
         return self.session.scalar(query.where(UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES)))
 
     def count_overdue(self, now: datetime) -> int:
-        query = select(func.count()).where(
-            UnlearningRequest.due_at < now, UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES)
-        )
-        return self.session.scalar(query) or 0
+        return self.session.scalar(select(func.count()).where(is_overdue(now))) or 0
 
-    def list(
-        self,
-        *,
-        after: str | None,
-        limit: int,
-        state: RequestState | None = None,
-        line_id: str | None = None,
-        client_reference: str | None = None,
-        overdue_at: datetime | None = None,
-        view: View | None = None,
-    ) -> Page[UnlearningRequest]:
-        query = select(UnlearningRequest)
-        if view is not None:
-            query = query.where(view.requests())
-        if state is not None:
-            query = query.where(UnlearningRequest.state == state)
-        if client_reference is not None:
-            query = query.where(UnlearningRequest.client_reference == client_reference)
-        if line_id is not None:
-            query = query.where(UnlearningRequest.id.in_(select(Target.request_id).where(Target.line_id == line_id)))
-        if overdue_at is not None:
-            query = query.where(
-                UnlearningRequest.due_at < overdue_at, UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES)
-            )
+    def list(self, wanted: RequestFilter = EVERYTHING, *, after: str | None, limit: int) -> Page[UnlearningRequest]:
+        query = select(UnlearningRequest).where(*wanted.conditions())
         return self.page(query, UnlearningRequest.id, after=after, limit=limit)
 
     def operations(self, request_id: str) -> Sequence[OperationRow]:
         return self.session.scalars(
             select(OperationRow).where(OperationRow.request_id == request_id).order_by(OperationRow.position)
         ).all()
+
+    def name_subjects(self, request_id: str, lookups: Iterable[str]) -> None:
+        """Remember the keyed hashes by which a request's data subjects are looked for."""
+        rows = [{"request_id": request_id, "lookup": lookup} for lookup in dict.fromkeys(lookups)]
+        if rows:
+            self.session.execute(insert(RequestSubject), rows)
+
+    def subjects(self, request_ids: Iterable[str]) -> set[str]:
+        """The keyed hashes by which these requests' data subjects are looked for."""
+        query = select(RequestSubject.lookup).where(RequestSubject.request_id.in_(list(request_ids)))
+        return set(self.session.scalars(query))
 
     def certificates(self, request_id: str) -> Sequence[Certificate]:
         """Newest first."""

@@ -14,7 +14,7 @@ from service.store.tables.data import (
 )
 from service.store.tables.evidence import AuditRow, Certificate, Event
 from service.store.tables.inbound import InboundDelivery, InboundEndpoint, InboundSecret
-from service.store.tables.requests import OperationRow, Target, TargetEdit, UnlearningRequest
+from service.store.tables.requests import OperationRow, RequestSubject, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
 from service.store.tables.serving import Replica, ServingTarget, SwapReceipt
 from service.store.tables.webhooks import WebhookDelivery, WebhookEndpoint, WebhookSecret
@@ -38,6 +38,7 @@ __all__ = [
     "OperationRow",
     "OutboxRow",
     "Replica",
+    "RequestSubject",
     "Run",
     "SealedText",
     "SealedTree",

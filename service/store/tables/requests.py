@@ -39,8 +39,7 @@ class UnlearningRequest(Base):
 class OperationRow(Base):
     """An operation as submitted, sealed: it may quote personal data.
 
-    `subject_hash`: the keyed hash of the data subject it selects by, if it does; `lookups`: all by which that person
-    is looked for, none in rows of earlier releases.
+    `subject_hash`: the keyed hash of the data subject it selects by, if it does.
     """
 
     __tablename__ = "operations"
@@ -50,14 +49,15 @@ class OperationRow(Base):
     type: Mapped[str] = mapped_column(String(32))
     text_id: Mapped[str] = mapped_column(ForeignKey("texts.id"))
     subject_hash: Mapped[str | None] = mapped_column(String(80), index=True)
-    lookups: Mapped[list[str] | None]
 
-    @property
-    def subject_hashes(self) -> tuple[str, ...]:
-        """Everything by which the data subject is found."""
-        if self.subject_hash is None:
-            return ()
-        return tuple(self.lookups or (self.subject_hash,))
+
+class RequestSubject(Base):
+    """A keyed hash by which a data subject is looked for who a request selects by."""
+
+    __tablename__ = "request_subjects"
+
+    lookup: Mapped[str] = mapped_column(String(80), primary_key=True)
+    request_id: Mapped[str] = mapped_column(ForeignKey("requests.id"), primary_key=True, index=True)
 
 
 class Target(Base):

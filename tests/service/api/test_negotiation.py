@@ -1,8 +1,8 @@
-"""JSON unless the caller likes HTML better."""
+"""JSON unless the caller likes the other representation better."""
 
 import pytest
 
-from service.api.negotiation import Format, preferred
+from service.api.negotiation import CSV, HTML, prefers
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -14,7 +14,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
     ],
 )  # fmt: skip
 def test_html(accept: str) -> None:
-    assert preferred(accept) is Format.html
+    assert prefers(accept, HTML)
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,9 @@ def test_html(accept: str) -> None:
     ],
 )  # fmt: skip
 def test_json(accept: str | None) -> None:
-    assert preferred(accept) is Format.json
+    assert not prefers(accept, HTML)
+
+
+def test_browsers_read_a_list_as_json_unless_they_ask_for_csv() -> None:
+    assert not prefers(BROWSER, CSV)
+    assert prefers("text/csv", CSV)

@@ -342,26 +342,6 @@ class TestFollowing:
         run = api.client.get(f"/v1/runs/{claimed.run_id}").json()
         assert (run["state"], run["failure"]["code"]) == ("failed", "empty-completion")
 
-    def test_filters(self, api: Api, line: str) -> None:
-        api.line("other", people(4))
-        old = (datetime.now(UTC) - timedelta(days=60)).isoformat()
-        late = filed(api, removal("p1-0", adapters=["bot"], received_at=old))
-        other = filed(api, removal("p2-0", adapters=["other"], client_reference="DSR-1"))
-        none = filed(api, erasure("Nobody"))
-
-        def found(**params: str) -> list[str]:
-            return [item["links"]["self"] for item in api.client.get(URL, params=params).json()["items"]]
-
-        assert found() == [none, other, late]
-        assert found(state="succeeded") == [none]
-        assert found(adapter="bot") == [late]
-        assert found(client_reference="DSR-1") == [other]
-        assert found(overdue="true") == [late]
-        assert found(adapter="other", state="succeeded") == []
-        assert api.client.get(late).json()["overdue"] is True
-        assert_problem(api.client.get(URL, params={"adapter": "nobody"}), 404, "unknown-adapter")
-        assert_problem(api.client.get(URL, params={"state": "lost"}), 422, "invalid-input", field="state")
-
 
 class TestDeciding:
     @pytest.fixture

@@ -11,6 +11,7 @@ from service.client import (
     AsyncLethe,
     Lethe,
     correct_response,
+    looking_for,
     modify_query,
     remove,
     unlearning,
@@ -85,6 +86,15 @@ class TestLists:
         assert len(list(lethe.list_requests(adapter="bot", limit=1))) == 3
         assert [found.client_reference for found in lethe.list_requests(client_reference="DSR-1")] == ["DSR-1"]
         assert list(lethe.list_requests(overdue=True)) == []
+        assert list(lethe.list_requests(created_before=datetime.now(UTC) - timedelta(days=1))) == []
+
+    def test_requests_of_a_person(self, house: House, lethe: Lethe) -> None:
+        house.line("bot", people(8))
+        first, second, _ = (lethe.create_request(unlearning(remove(subject=f"Person {n}"))).id for n in (1, 1, 2))
+        assert [one.id for one in lethe.search_requests(looking_for(subject="person 1"), limit=1)] == [second, first]
+        header, *rows = lethe.export_requests(looking_for(subject="person 1")).splitlines()
+        assert header.startswith("id,state,")
+        assert [row.split(",")[0] for row in rows] == [second, first]
 
 
 class TestRequests:

@@ -1,13 +1,16 @@
 """The migrations make exactly the schema that the tables declare, on both databases."""
 
+from datetime import datetime
+
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.domain.runs import RunKind
+from service.domain.states import RequestState
 from service.store.database import Store
 from service.store.migrate import at_head, configuration, upgrade
-from service.store.tables import Base
+from service.store.tables import Base, OperationRow, UnlearningRequest
 
 
 def test_the_migrated_schema_is_the_declared_one(database_url: str) -> None:
@@ -37,6 +40,33 @@ def test_every_migration_can_be_undone_and_done_again(database_url: str) -> None
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     store.close()
+
+
+def test_subjects_of_requests_survive_0013(database_url: str) -> None:
+    store = Store(database_url)
+    with store.write() as unit:
+        unit.texts.add([{"id": "txt_1", "ciphertext": b"", "wrapped_key": None}])
+        for name in ("req_1", "req_2"):
+            unit.requests.add(a_request(name, unit.now))
+            unit.requests.add(
+                OperationRow(request_id=name, position=0, type="remove", text_id="txt_1", subject_hash="a")
+            )
+        unit.requests.name_subjects("req_1", ["a", "b"])
+        unit.requests.name_subjects("req_2", ["a"])
+    store.engine.dispose()
+    command.downgrade(configuration(database_url), "0011")
+    upgrade(database_url)
+    with store.read() as unit:
+        assert unit.requests.subjects(["req_1"]) == {"a", "b"}
+        assert unit.requests.subjects(["req_2"]) == {"a"}
+    store.close()
+
+
+def a_request(request_id: str, now: datetime) -> UnlearningRequest:
+    return UnlearningRequest(
+        id=request_id, state=RequestState.queued, received_at=now, due_at=now, created_at=now, created_by="key_1",
+        every_line=True, operation_counts={}, receipt={},
+    )  # fmt: skip
 
 
 def test_the_way_back_from_0002_leaves_only_runs_that_0001_knows(database_url: str) -> None:
