@@ -174,7 +174,7 @@ class Supervisor:
             if claimed.kind is RunKind.out_of_fold:
                 return must_make_room(unit, claimed)
             pool = self._settings.worker_pool
-            return claimed.kind is RunKind.rebuild and unit.runs.any_waiting(pool, (Lane.answer,))
+            return claimed.kind is RunKind.rebuild and unit.runs.any_waiting(pool, (Lane.answer,), unit.now)
 
     def _publish_rebuild(self, claimed: Claim, job: TrainJob | ImportJob, result: AnchorResult, lease: Lease) -> None:
         """Publish the new anchor; as long as requests were answered meanwhile, solve them on it first."""

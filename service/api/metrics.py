@@ -69,7 +69,8 @@ class _Work(Collector):
             "Targets whose data should have been shredded by now.",
             unit.targets.count_overdue(unit.now),
         )
-        yield GaugeMetricFamily("lethe_outbox_lag", "Hints that the relay has not sent yet.", unit.runs.outbox_lag())
+        lag = unit.runs.outbox_lag(unit.now)
+        yield GaugeMetricFamily("lethe_outbox_lag", "Hints that are due and that the relay has not sent yet.", lag)
 
 
 def _serving(unit: Unit) -> Iterator[Metric]:

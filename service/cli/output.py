@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
@@ -15,6 +16,7 @@ from service.client.answers.requests import Plan, Request, Run
 from service.client.answers.serving import ServingTarget
 from service.client.answers.webhooks import NewWebhookSecret, WebhookDelivery, WebhookEndpoint
 from service.domain.errors import LetheError
+from service.domain.scheduling import Wait
 
 COLOURS = {
     "succeeded": "green",
@@ -191,6 +193,8 @@ def policy_table(line: Line) -> Table:
     table = _table("setting", "value")
     for setting, value in line.policy.items():
         table.add_row(setting, value if isinstance(value, str) else json.dumps(value))
+    due = line.compaction
+    table.caption = None if due is None else f"compacts its ledger at {due.due_at:%Y-%m-%d %H:%M:%S}: {due.because}"
     return table
 
 
@@ -252,7 +256,7 @@ def requests_table(requests: Sequence[Request]) -> Table:
             table.add_row(
                 *(first if number == 0 else ("", "", "")),
                 target.adapter,
-                _state(target.state),
+                f"{_state(target.state)} {_wait(target.waiting_for, target.not_before)}",
                 target.strategy or "",
                 target.version or "",
                 target.claim_level or "",
@@ -264,6 +268,14 @@ def requests_table(requests: Sequence[Request]) -> Table:
     return table
 
 
+def _wait(what: str | None, until: datetime | None) -> str:
+    """What something waits for, and until when if that is known."""
+    if what is None:
+        return ""
+    known = f" until {until:%Y-%m-%d %H:%M:%S}" if until is not None and what in tuple(Wait) else ""
+    return f"waiting for {what.replace('_', ' ')}{known}"
+
+
 def run_table(run: Run) -> Table:
     table = _table("run", "adapter", "kind", "state", "stage", "progress", "version", "seconds")
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in (run.seconds or {}).items())
@@ -272,7 +284,7 @@ def run_table(run: Run) -> Table:
         run.adapter,
         run.kind,
         _state(run.state),
-        f"waiting for {run.waiting_for}" if run.waiting_for else run.stage or "",
+        _wait(run.waiting_for, run.not_before) or run.stage or "",
         f"{run.progress:.0%}",
         run.version or "",
         seconds,
@@ -287,6 +299,7 @@ def plan_table(plan: Plan) -> Table:
     )  # fmt: skip
     for line in plan.lines:
         takes = "not measured yet" if line.estimated_seconds is None else f"{line.estimated_seconds:.0f} s"
+        takes = ", ".join(filter(None, [takes, _wait(line.waiting_for, line.starts_at)]))
         table.add_row(
             f"{line.adapter}@{line.version}",
             str(line.removals),

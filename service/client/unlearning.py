@@ -36,10 +36,11 @@ def unlearning(
     regulation: str | None = None,
     received_at: datetime | None = None,
     due_at: datetime | None = None,
+    urgent: bool = False,
 ) -> dict[str, Any]:
     """The body of a request or a plan. Without adapters it concerns every line that holds a match.
 
-    Dates have time zones.
+    Dates have time zones. An urgent one waits neither for others nor for quiet hours to end.
     """
     body = {
         "operations": [operation.model_dump(mode="json", exclude_none=True) for operation in operations],
@@ -49,6 +50,7 @@ def unlearning(
         "regulation": regulation,
         "received_at": iso(received_at),
         "due_at": iso(due_at),
+        "urgent": urgent or None,
     }
     return {name: value for name, value in body.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Send outbox rows to RQ. A hint may be sent twice; claiming a run twice is impossible."""
+"""Send outbox rows to RQ once they are due. A hint may be sent twice; claiming a run twice is impossible."""
 
 import logging
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Relay:
     def send_waiting(self) -> int:
         """One pass; returns how many hints went out. Without Redis they wait."""
         with self._store.read() as unit:
-            rows = [(row.id, row.run_id, row.pool) for row in unit.runs.unsent(BATCH)]
+            rows = [(row.id, row.run_id, row.pool) for row in unit.runs.unsent(BATCH, unit.now)]
         sent = []
         for row_id, run_id, pool in rows:
             try:

@@ -7,10 +7,13 @@ from pydantic import Field, StringConstraints
 
 from service.domain.canary import CanaryRules
 from service.domain.frozen import Frozen
+from service.domain.quiet_hours import Quiet
 
 LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Window = Annotated[float, Field(ge=0, le=7 * 86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -57,6 +60,18 @@ class Policy(Frozen):
     complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] = ClaimLevel.measured
     rebuild_under_s: Seconds = Field(default=600, description="`auto` rebuilds at once below this estimate.")
     rebuild_after_s: Seconds = Field(default=86_400, description="Age of the ledger at which it is compacted.")
+    rebuild_after_count: Count | None = Field(
+        default=None, description="Instances changed since the anchor at which the ledger is compacted. Null: any."
+    )
+    coalesce_s: Window = Field(
+        default=0, description="How long the first request waits for others that share its run and its version."
+    )
+    quiet_hours: Quiet = Field(
+        default=(),
+        description="Daily windows in which no update and no rebuild begins. Urgent requests do not heed them, nor "
+        "does what must begin to keep a due date.",
+        examples=[[{"from": "08:00", "to": "20:00", "zone": "Europe/Berlin", "days": ["mon", "tue"]}]],
+    )
     shred_within_s: Seconds = Field(default=30 * 86_400, gt=0, description="Latest age of sealed data.")
     grace_period_s: Seconds = Field(default=86_400, description="How long an older version stays readable.")
     promotion: Literal["automatic", "canary", "manual"] = Field(

@@ -16,6 +16,7 @@ EVENT_TYPES: Mapping[str, str] = MappingProxyType(
         "certificate.issued": "A request has a certificate for one more line, or a better one.",
         "dataset.created": "A dataset was taken in.",
         "ledger.drifted": "An update left what was predicted of it; the line is rebuilt.",
+        "ledger.due": "The policy had a rebuild queued; `because` of the ledger's age, count, drift, or shredding.",
         "replica.failed": "An inference server could not be brought to a version.",
         "replica.swapped": "An inference server was proven to serve a version.",
         "request.accepted": "An operator accepted an outcome that falls short.",

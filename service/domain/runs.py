@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from service.domain.adapters import Strategy
+
 
 class RunKind(StrEnum):
     """`retire` takes no worker: it is over in the transaction that takes its line out of service."""
@@ -26,6 +28,11 @@ class Lane(StrEnum):
     answer = "answer"
     compact = "compact"
     idle = "idle"
+
+
+def answering(strategy: Strategy) -> RunKind:
+    """The kind of run that answers requests by this strategy."""
+    return RunKind.rebuild if strategy is Strategy.rebuild else RunKind.influence
 
 
 def lane_of(kind: RunKind) -> Lane:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from service.domain.runs import RunKind, lane_of
+from service.domain.scheduling import Wait
 from service.domain.states import RunState, TargetState
 from service.flows.idle import is_wanted, others_wait
 from service.flows.progress import move_targets
 from service.flows.retire import answer_retired, retire_emptied
+from service.flows.schedule import is_held, is_quiet_now
 from service.flows.training_data import edited, present, source_version
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -39,6 +41,8 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
         answer_retired(unit, vault, line, run)
         return None
     if unit.runs.running(line.id, run.lane) is not None or not _is_ready(unit, line, run):
+        return None
+    if is_held(unit, line, run):
         return None
     resumed = run.checkpoint is not None
     members = unit.targets.of_run(run.id) if resumed else _members(unit, line, run.kind)
@@ -71,7 +75,7 @@ def _is_ready(unit: Unit, line: Line, run: Run) -> bool:
     if line.retired_at is not None:
         return True
     if run.kind is RunKind.out_of_fold:
-        return is_wanted(unit, line, run) and not others_wait(unit, run.pool)
+        return is_wanted(unit, line, run) and not is_quiet_now(unit, line) and not others_wait(unit, run.pool)
     return run.kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
 
 
@@ -98,6 +102,10 @@ def waiting_for(unit: Unit, run: Run, pools: set[str]) -> str | None:
     if run.state is not RunState.queued:
         return None
     line = unit.lines.get(run.line_id)
+    if run.not_before is not None and run.not_before > unit.now:
+        return run.waits_for
+    if run.kind is RunKind.out_of_fold and is_quiet_now(unit, line):
+        return Wait.quiet_hours
     if run.pool not in pools:
         return f"worker in pool {run.pool}"
     if not _is_ready(unit, line, run):

@@ -2,21 +2,27 @@
 
 from service.domain.errors import Busy, Conflict
 from service.domain.runs import Lane, RunKind
+from service.domain.states import RunState
 from service.flows.lines import check_in_service
 from service.flows.lookup import find_line
+from service.flows.schedule import start_of
 from service.flows.strategy import can_rebuild
 from service.store.database import Unit
 from service.store.tables import Line, Run
 
 
 def rebuild_now(unit: Unit, adapter: str, *, actor: str) -> Run:
-    """Queue a rebuild of the line.
+    """Queue a rebuild of the line, or let the one that is queued begin: window and quiet hours do not hold it back.
 
     Raises:
         Conflict: the line is retired, has no anchor, or no recipe to rebuild by.
-        Busy: a training run is queued or running already.
+        Busy: a training run is running, or may begin, already.
     """
-    line = unit.lines.lock(find_line(unit, adapter).id)
+    line_id = find_line(unit, adapter).id
+    queued = unit.runs.queued(line_id, Lane.compact)
+    # Runs before lines, as whoever claims or publishes: so that none waits for the other.
+    held = None if queued is None else unit.runs.lock(queued.id)
+    line = unit.lines.lock(line_id)
     check_in_service(line)
     anchor = unit.versions.find(line.anchor_id)
     if anchor is None or not can_rebuild(anchor):
@@ -25,7 +31,7 @@ def rebuild_now(unit: Unit, adapter: str, *, actor: str) -> Run:
             fix="Train it here, or import it with its recipe.",
             code="not-rebuildable",
         )
-    run = _enqueue(unit, line, RunKind.rebuild)
+    run = _hurried(unit, held) or _enqueue(unit, line, RunKind.rebuild, urgent=True)
     unit.audit(actor, "rebuild.requested", adapter=adapter, run=run.id)
     return run
 
@@ -36,12 +42,28 @@ def compact_due(unit: Unit) -> int:
     for line in due:
         anchor = unit.versions.find(line.anchor_id)
         if anchor is not None:
-            _enqueue(unit, line, RunKind.rebuild if can_rebuild(anchor) else RunKind.collapse)
+            run = _enqueue(unit, line, RunKind.rebuild if can_rebuild(anchor) else RunKind.collapse)
+            run.because = line.rebuild_because
+            unit.audit("lethe", "ledger.due", adapter=line.name, run=run.id, because=run.because)
+            unit.emit("ledger.due", adapter=line.name, run_id=run.id, because=run.because)
     return len(due)
 
 
-def _enqueue(unit: Unit, line: Line, kind: RunKind) -> Run:
-    run_id = None if _busy(unit, line) else unit.runs.enqueue(line.id, kind, pool=line.pool, now=unit.now)
+def _hurried(unit: Unit, run: Run | None) -> Run | None:
+    """A rebuild that waits for its time need not wait any more. None if there is none."""
+    is_held = run is not None and run.not_before is not None and run.not_before > unit.now
+    if run is None or run.kind is not RunKind.rebuild or run.state is not RunState.queued or not is_held:
+        return None
+    run.urgent = True
+    unit.runs.hint(run.id, run.pool, unit.now)
+    return run
+
+
+def _enqueue(unit: Unit, line: Line, kind: RunKind, *, urgent: bool = False) -> Run:
+    start = None if urgent else start_of(unit, line, kind)
+    run_id = None
+    if not _busy(unit, line):
+        run_id = unit.runs.enqueue(line.id, kind, pool=line.pool, now=unit.now, start=start, urgent=urgent)
     run = None if run_id is None else unit.runs.get(run_id)
     if run is None:
         raise Busy("A run that makes an anchor is under way.", fix="Wait until it ends.", code="line-busy")

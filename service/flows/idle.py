@@ -6,6 +6,7 @@ Never on what somebody asked to be forgotten: a line with open requests or a led
 from service.domain.engine import Grade
 from service.domain.runs import Lane
 from service.domain.states import RunState
+from service.flows.schedule import is_quiet_now
 from service.flows.strategy import can_influence, can_rebuild, policy_of
 from service.store.database import Unit
 from service.store.tables import Line, Run, Version
@@ -45,7 +46,7 @@ def is_wanted(unit: Unit, line: Line, run: Run) -> bool:
 
 def others_wait(unit: Unit, pool: str) -> bool:
     """Whether a worker of the pool has something better to do than idle work."""
-    return unit.runs.any_waiting(pool, URGENT)
+    return unit.runs.any_waiting(pool, URGENT, unit.now)
 
 
 def has_idle_worker(unit: Unit, pool: str) -> bool:
@@ -54,8 +55,10 @@ def has_idle_worker(unit: Unit, pool: str) -> bool:
 
 
 def is_due(unit: Unit, run: Run) -> bool:
-    """Whether a worker may be told of a queued run: idle work waits for an idle one."""
-    return run.lane is not Lane.idle or has_idle_worker(unit, run.pool)
+    """Whether a worker may be told of a queued run: idle work waits for an idle one and the end of quiet hours."""
+    if run.lane is not Lane.idle:
+        return True
+    return has_idle_worker(unit, run.pool) and not is_quiet_now(unit, unit.lines.get(run.line_id))
 
 
 def cancel_fold(unit: Unit, line: Line, run: Run) -> None:

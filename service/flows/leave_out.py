@@ -11,6 +11,7 @@ from service.flows.claim import Claim
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
 from service.flows.idle import cancel_fold, has_idle_worker, is_wanted, others_wait, wants_folds
+from service.flows.schedule import is_quiet_now
 from service.flows.staged import StagedFold
 from service.flows.trees import keep_key
 from service.store.database import Unit
@@ -44,9 +45,12 @@ def drop_fold(unit: Unit, run_id: str) -> None:
 
 
 def must_make_room(unit: Unit, claim: Claim) -> bool:
-    """Whether a running fold should stop: other work waits in its pool, or its line wants no folds any more."""
+    """Whether a running fold should stop: other work waits in its pool, its line's quiet hours have begun, or it
+    wants no folds any more."""
     run, line = unit.runs.get(claim.run_id), unit.lines.get(claim.line_id)
-    return run is None or others_wait(unit, run.pool) or not is_wanted(unit, line, run)
+    if run is None or not is_wanted(unit, line, run):
+        return True
+    return others_wait(unit, run.pool) or is_quiet_now(unit, line)
 
 
 def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
@@ -79,7 +83,10 @@ def publish_fold(unit: Unit, claim: Claim, staged: StagedFold) -> None:
 
 
 def _may_start(unit: Unit, line: Line) -> bool:
-    """Whether a worker is idle, the line's idle lane empty, and its folds did not fail lately or too often."""
+    """Whether a worker is idle, the line's idle lane empty, no quiet hour, and its folds did not fail lately or too
+    often."""
+    if is_quiet_now(unit, line):
+        return False
     if unit.runs.queued(line.id, Lane.idle) is not None or unit.runs.running(line.id, Lane.idle) is not None:
         return False
     failed = unit.runs.failed_from(str(line.anchor_id), Lane.idle)

@@ -1,12 +1,8 @@
-"""Create and configure adapter lines, and tell which are out of service for good."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Create adapter lines, and tell which are out of service for good."""
 
 from service.domain.adapters import BaseModelRef, Policy
 from service.domain.errors import Conflict
 from service.domain.ids import new_id
-from service.flows.lookup import find_line
 from service.store.database import Unit
 from service.store.tables import Line
 
@@ -37,15 +33,6 @@ def create_line(
     return line
 
 
-def update_policy(unit: Unit, name: str, changes: dict[str, object], *, actor: str) -> Line:
-    """Change the given policy fields, and of those that have fields the given ones. Queued work keeps its strategy."""
-    line = unit.lines.lock(find_line(unit, name).id)
-    line.policy = Policy.model_validate(_merged(line.policy, changes)).model_dump(mode="json")
-    unit.audit(actor, "adapter.policy_changed", adapter=name, fields=sorted(changes))
-    unit.emit("adapter.policy_changed", adapter=name)
-    return line
-
-
 def check_in_service(line: Line, *, field: str | None = None) -> None:
     """Raises Conflict if the line is retired."""
     if line.retired_at is not None:
@@ -56,14 +43,3 @@ def check_in_service(line: Line, *, field: str | None = None) -> None:
             code="line-retired",
             extra={"adapter": line.name, "retired_at": line.retired_at.isoformat()},
         )
-
-
-def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """As a JSON merge patch (RFC 7396), but that null is a value."""
-    return {
-        **present,
-        **{
-            name: _merged(present.get(name) or {}, value) if isinstance(value, Mapping) else value
-            for name, value in changes.items()
-        },
-    }

@@ -4,20 +4,25 @@ from dataclasses import dataclass
 
 from service.domain.adapters import ClaimLevel, Strategy
 from service.domain.engine import Grade
+from service.domain.runs import answering, lane_of
+from service.domain.scheduling import Start, Waiting
 from service.flows.match import LineMatch, match
 from service.flows.near_duplicates import NearDuplicate, near_duplicates
-from service.flows.strategy import choose, estimated_rebuild_s
-from service.flows.submit import Submission
+from service.flows.schedule import start_of, start_of_run
+from service.flows.strategy import choose, estimated_rebuild_s, policy_of
+from service.flows.submit import Submission, due_date, shred_date
 from service.flows.token_budget import check_tokens
 from service.flows.vault import Vault
 from service.store.database import Unit
+from service.store.tables import Line
 
 
 @dataclass(frozen=True, slots=True)
 class LinePlan:
     """What would happen on one line. None where nothing was measured yet.
 
-    `grade` and `predicted_fidelity` speak of an influence update, whatever the strategy.
+    `grade` and `predicted_fidelity` speak of an influence update, whatever the strategy. `start`: when its run may
+    begin; None where somebody has to approve first.
     """
 
     adapter: str
@@ -34,6 +39,7 @@ class LinePlan:
     claim_level: ClaimLevel
     grade: Grade | None
     predicted_fidelity: float | None
+    start: Start | None
     near_duplicates: tuple[NearDuplicate, ...]
 
 
@@ -50,11 +56,11 @@ def plan(unit: Unit, vault: Vault, command: Submission) -> Plan:
     matching = match(unit, vault, command.operations, command.adapters, within=command.within)
     for found in matching.matches:
         check_tokens(found)
-    return Plan(tuple(_line(unit, found, command.strategy) for found in matching.matches), matching.unindexed)
+    return Plan(tuple(_line(unit, found, command) for found in matching.matches), matching.unindexed)
 
 
-def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
-    choice = choose(unit, found, wish)
+def _line(unit: Unit, found: LineMatch, command: Submission) -> LinePlan:
+    choice = choose(unit, found, command.strategy)
     prediction = choice.prediction
     removals = sum(1 for new in found.edits.values() if new is None)
     return LinePlan(
@@ -72,8 +78,17 @@ def _line(unit: Unit, found: LineMatch, wish: Strategy | None) -> LinePlan:
         claim_level=choice.claim_level,
         grade=None if prediction is None else prediction.grade,
         predicted_fidelity=None if prediction is None else prediction.fidelity,
+        start=None if choice.needs_approval else _start(unit, found.line, choice.strategy, command),
         near_duplicates=tuple(near_duplicates(unit, found)),
     )
+
+
+def _start(unit: Unit, line: Line, strategy: Strategy, command: Submission) -> Start:
+    """Of the run that it would join, or else of one of its own."""
+    kind = answering(strategy)
+    also = [Waiting(unit.now, shred_date(unit, policy_of(line), due_date(unit, command)), command.urgent)]
+    queued = unit.runs.queued(line.id, lane_of(kind))
+    return start_of(unit, line, kind, also=also) if queued is None else start_of_run(unit, line, queued, also=also)
 
 
 def _estimate(unit: Unit, found: LineMatch, strategy: Strategy) -> float | None:

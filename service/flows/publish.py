@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from service.domain.adapters import reaches
 from service.domain.claims import lowest
-from service.domain.compaction import begin_by, compaction_due, has_drifted
+from service.domain.compaction import Compaction, CompactionReason, compaction_due, has_drifted
 from service.domain.errors import Fenced
 from service.domain.fidelity import judge
 from service.domain.runs import RunKind
@@ -28,8 +28,9 @@ from service.flows.level import level_of_anchor, level_of_answer
 from service.flows.new_version import put_into_service, reject, store_adapter, successor
 from service.flows.progress import move_targets
 from service.flows.roll_forward import unreplayed
+from service.flows.schedule import shredding_begins
 from service.flows.staged import StagedAnchor, StagedAnswer, anchor_measurements, answer_measurements, stored_probe
-from service.flows.strategy import can_rebuild, estimated_rebuild_s, policy_of
+from service.flows.strategy import can_rebuild, policy_of
 from service.flows.trees import keep_key, shred_derived
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -68,7 +69,7 @@ def publish_first_anchor(unit: Unit, vault: Vault, claim: Claim, staged: StagedA
     put_into_service(unit, line, version, actor=str(run.worker))
     version.source = {**version.source, "expected_losses": None}
     _upgrade(unit, vault, line, run, version, [])
-    line.rebuild_due_at = None
+    _set_compaction(line, None)
     finish(unit, line, run, staged.result.seconds)
 
 
@@ -151,7 +152,7 @@ def publish_rebuild(
         put_into_service(unit, line, head, actor=str(run.worker))
     run.report = anchor_measurements(staged.result)
     _upgrade(unit, vault, line, run, head, members)
-    line.rebuild_due_at = None
+    _set_compaction(line, None)
     if answer is not None:
         _schedule_rebuild(unit, line, anchor, run, answer.result.drift)
     finish(unit, line, run, staged.result.seconds)
@@ -270,18 +271,28 @@ def _out_of_reach(reasons: Sequence[str]) -> dict[str, object]:
 def _schedule_rebuild(unit: Unit, line: Line, anchor: Version, run: Run, drift: float | None) -> None:
     """Say when the ledger is to be compacted. `drift`: how far its newest update went from the predicted one."""
     policy, rebuildable = policy_of(line), can_rebuild(anchor)
-    tail = unit.ledger.targets_with_tail(line.id)
-    shred_by = min((unit.targets.get(target_id).shred_by for target_id in tail), default=None)
-    estimated_s = estimated_rebuild_s(anchor, 1.0)
-    line.rebuild_due_at = compaction_due(
+    compaction = compaction_due(
         policy,
         now=unit.now,
-        scheduled=line.rebuild_due_at,
-        shred_by=None if shred_by is None else begin_by(shred_by, policy, estimated_s=estimated_s),
+        scheduled=_scheduled(line),
+        shred_by=shredding_begins(unit, line),
         drift=drift,
+        count=unit.ledger.tail_length(line.id),
         rebuildable=rebuildable,
     )
+    _set_compaction(line, compaction)
     if rebuildable and has_drifted(drift, policy):
         limit = policy.max_drift
         unit.audit("lethe", "ledger.drifted", adapter=line.name, run=run.id, drift=drift, max_drift=limit)
         unit.emit("ledger.drifted", adapter=line.name, run_id=run.id, drift=drift, max_drift=limit)
+
+
+def _scheduled(line: Line) -> Compaction | None:
+    if line.rebuild_due_at is None:
+        return None
+    return Compaction(line.rebuild_due_at, line.rebuild_because or CompactionReason.age)
+
+
+def _set_compaction(line: Line, compaction: Compaction | None) -> None:
+    line.rebuild_due_at = None if compaction is None else compaction.due_at
+    line.rebuild_because = None if compaction is None else compaction.because

@@ -88,7 +88,7 @@ def _is_decided(unit: Unit, target: Target) -> bool:
 
 def _take_down(unit: Unit, line: Line, *, actor: str) -> None:
     """No alias, no version, no run, no key to derived data. The reconciler deletes what bytes are left."""
-    line.anchor_id = line.head_id = line.rebuild_due_at = None
+    line.anchor_id = line.head_id = line.rebuild_due_at = line.rebuild_because = None
     for alias in unit.lines.aliases(line.id):
         unit.lines.remove_alias(alias)
         unit.audit(actor, "alias.removed", adapter=line.name, alias=alias.name)

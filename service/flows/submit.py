@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.domain.adapters import Strategy
+from service.domain.adapters import Policy, Strategy
 from service.domain.clocks import due_at
 from service.domain.errors import Conflict, InvalidInput
 from service.domain.ids import new_id
@@ -30,7 +30,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 class Submission:
     """What a client asks for. `adapters` None: every line that holds a match.
 
-    `within`: the lines that the caller can see; None for all.
+    `urgent`: it waits neither for others nor for quiet hours to end. `within`: the lines that the caller can see; None
+    for all.
     """
 
     operations: tuple[Operation, ...]
@@ -40,6 +41,7 @@ class Submission:
     regulation: str | None = None
     received_at: datetime | None = None
     due_at: datetime | None = None
+    urgent: bool = False
     within: frozenset[str] | None = None
 
 
@@ -95,6 +97,11 @@ def _check_reference(unit: Unit, reference: str | None) -> None:
         )
 
 
+def due_date(unit: Unit, command: Submission) -> datetime:
+    """When the request is to be answered: as it says, else by the regulation's clock."""
+    return command.due_at or due_at(command.received_at or unit.now, command.regulation)
+
+
 def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_hash: str) -> UnlearningRequest:
     received = command.received_at or unit.now
     counts: dict[str, int] = dict(Counter(operation.type for operation in command.operations))
@@ -106,10 +113,11 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
         client_reference=command.client_reference,
         regulation=command.regulation,
         received_at=received,
-        due_at=command.due_at or due_at(received, command.regulation),
+        due_at=due_date(unit, command),
         created_at=unit.now,
         created_by=actor,
         every_line=command.adapters is None and command.within is None,
+        urgent=command.urgent,
         operation_counts=counts,
         receipt={},
     )
@@ -154,7 +162,7 @@ def _add_target(
         state=TargetState.awaiting_approval if choice.needs_approval else TargetState.queued,
         batch="",
         instance_count=len(found.edits),
-        shred_by=min(request.due_at, unit.now + timedelta(seconds=policy.shred_within_s)),
+        shred_by=shred_date(unit, policy, request.due_at),
         created_at=unit.now,
     )
     record_choice(target, choice.strategy, choice.reason, at=unit.now)
@@ -162,6 +170,11 @@ def _add_target(
     if target.state is TargetState.queued:
         enqueue_target(unit, target)
     return target
+
+
+def shred_date(unit: Unit, policy: Policy, due: datetime) -> datetime:
+    """When the data of a request that comes in now are destroyed at the latest."""
+    return min(due, unit.now + timedelta(seconds=policy.shred_within_s))
 
 
 def _edits(unit: Unit, vault: Vault, target_id: str, found: LineMatch) -> list[dict[str, object]]:

@@ -89,7 +89,7 @@ def test_redis_is_flushed_before_the_worker_hears_of_the_run(
     worker.terminate()
     worker.wait(timeout=30)
     request = deployment.submit(remove("p0-0"))
-    deployment.until(lambda unit: unit.runs.outbox_lag() == 0)
+    deployment.until(lambda unit: unit.runs.outbox_lag(unit.now) == 0)
     with Redis.from_url(redis_url) as client:
         client.flushall()
     # The reconciler hints again after a minute; the test ages the hint instead of waiting.

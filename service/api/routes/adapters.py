@@ -27,8 +27,9 @@ from service.api.visibility import view_of, visible_line
 from service.domain.errors import Forbidden
 from service.flows.alias import drop_alias
 from service.flows.alias import set_alias as move_alias
+from service.flows.change_policy import update_policy
 from service.flows.compact import rebuild_now
-from service.flows.lines import create_line, update_policy
+from service.flows.lines import create_line
 from service.flows.lookup import find_alias
 from service.flows.retire import retire
 from service.flows.withdraw import withdraw

@@ -48,6 +48,7 @@ def submission(body: RequestCreate, actor: Actor) -> Submission:
         regulation=body.regulation,
         received_at=body.received_at,
         due_at=body.due_at,
+        urgent=body.urgent,
         within=actor.lines,
     )
 

@@ -6,8 +6,21 @@ from typing import Literal
 from pydantic import Field
 
 from service.api.schemas.common import Input, Output, Page
-from service.domain.adapters import AliasName, BaseModelRef, ClaimLevel, LineName, Policy, Seconds, Share, Strategy
+from service.domain.adapters import (
+    AliasName,
+    BaseModelRef,
+    ClaimLevel,
+    Count,
+    LineName,
+    Policy,
+    Seconds,
+    Share,
+    Strategy,
+    Window,
+)
 from service.domain.canary import CanaryRules, Metric
+from service.domain.compaction import CompactionReason
+from service.domain.quiet_hours import Quiet
 
 Pool = Field(
     default="default",
@@ -26,8 +39,14 @@ class AdapterCreate(Input):
     pool: str = Pool
 
 
+_UNSET_BY_NULL = frozenset({"max_fidelity", "rebuild_after_count"})
+
+
 class PolicyChange(Input):
-    """The policy fields to change; what is left out or null stays, but for `max_fidelity`, which null unsets."""
+    """The policy fields to change; what is left out or null stays.
+
+    But null unsets `max_fidelity` and `rebuild_after_count`.
+    """
 
     default_strategy: Strategy | None = Field(default=None, description="Strategy of requests that name none.")
     complete_at: Literal[ClaimLevel.exact, ClaimLevel.measured, ClaimLevel.inconclusive] | None = Field(
@@ -35,6 +54,16 @@ class PolicyChange(Input):
     )
     rebuild_under_s: Seconds | None = Field(default=None, description="`auto` rebuilds at once below this.")
     rebuild_after_s: Seconds | None = Field(default=None, description="Age at which the ledger is compacted.")
+    rebuild_after_count: Count | None = Field(
+        default=None,
+        description="Instances changed since the anchor at which the ledger is compacted. Null is a value here: any.",
+    )
+    coalesce_s: Window | None = Field(default=None, description="How long the first request waits for others.")
+    quiet_hours: Quiet | None = Field(
+        default=None,
+        description="Daily windows in which no update and no rebuild begins, instead of those there were.",
+        examples=[[{"from": "08:00", "to": "20:00", "zone": "Europe/Berlin"}]],
+    )
     shred_within_s: Seconds | None = Field(default=None, gt=0, description="Latest age of sealed data.")
     grace_period_s: Seconds | None = Field(default=None, description="How long older versions stay readable.")
     promotion: Literal["automatic", "canary", "manual"] | None = Field(
@@ -59,7 +88,7 @@ class PolicyChange(Input):
     def given(self) -> dict[str, object]:
         """The fields to change, in JSON form."""
         sent = self.model_dump(mode="json", exclude_unset=True)
-        return {name: value for name, value in sent.items() if value is not None or name == "max_fidelity"}
+        return {name: value for name, value in sent.items() if value is not None or name in _UNSET_BY_NULL}
 
 
 class AdapterUpdate(Input):
@@ -89,6 +118,17 @@ class CapabilityRead(Output):
     reason: str | None = Field(description="Why not, or under which restriction.", examples=["No recipe was given."])
 
 
+class CompactionRead(Output):
+    """When a line's ledger will be compacted."""
+
+    due_at: datetime = Field(description="When; quiet hours may put off its beginning.")
+    because: CompactionReason | None = Field(
+        description="Why not later: the ledger's `age` or `count`, `drift` of its newest update, or `shredding` that "
+        "must be done in time. Null if an earlier release set the date.",
+        examples=["age"],
+    )
+
+
 class AdapterRead(Output):
     """An adapter line: versions of one adapter on one base model."""
 
@@ -104,7 +144,8 @@ class AdapterRead(Output):
     anchor: str | None = Field(description="The version that was really trained.", examples=["v1"])
     aliases: dict[str, str] = Field(description="Alias to version.", examples=[{"production": "v3"}])
     capabilities: list[CapabilityRead] = Field(description="What the line supports, and why not the rest.")
-    rebuild_due_at: datetime | None = Field(description="When its ledger will be compacted.")
+    rebuild_due_at: datetime | None = Field(description="When its ledger will be compacted: `compaction.due_at`.")
+    compaction: CompactionRead | None = Field(description="When and why it will be; null if nothing is to compact.")
     created_at: datetime = Field(description="When it was created.")
     retired_at: datetime | None = Field(description="When it was retired.")
     retired_by: str | None = Field(description="The key that retired it; `lethe` where nothing was left of its data.")

@@ -1,10 +1,13 @@
 """Plans: what a request would do."""
 
+from datetime import datetime
+
 from pydantic import Field
 
 from service.api.schemas.common import Output
 from service.domain.adapters import ClaimLevel, Strategy
 from service.domain.engine import Grade
+from service.domain.scheduling import Wait
 
 
 class NearDuplicateRead(Output):
@@ -26,6 +29,12 @@ class LinePlanRead(Output):
     reason: str = Field(description="Why that strategy.", examples=["As requested."])
     needs_approval: bool = Field(description="Whether somebody has to approve first.", examples=[False])
     retires_line: bool = Field(description="Whether nothing would be left to train on.", examples=[False])
+    starts_at: datetime | None = Field(
+        description="When its run may begin at the earliest, as far as is known now; null if it waits for approval."
+    )
+    waiting_for: Wait | None = Field(
+        description="What the policy has it wait for until then; null: nothing.", examples=["window"]
+    )
     estimated_seconds: float | None = Field(description="Estimated run time; null if unknown.", examples=[4.2])
     claim_level: ClaimLevel = Field(description="The level it can reach in the end.", examples=["E"])
     grade: Grade | None = Field(

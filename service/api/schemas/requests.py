@@ -48,6 +48,11 @@ class RequestCreate(Input):
         default=None, description="When you received it; the clock starts here. Default: now."
     )
     due_at: Moment | None = Field(default=None, description="When it is due; default: by the regulation.")
+    urgent: bool = Field(
+        default=False,
+        description="Neither the policy's window nor its quiet hours hold it back, nor what shares its run. A request "
+        "whose due date is near becomes so by itself.",
+    )
 
 
 class TargetRead(Output):
@@ -61,6 +66,14 @@ class TargetRead(Output):
     )
     instance_count: int = Field(description="Instances it touches, duplicates included.", examples=[12])
     run: str | None = Field(description="The run that serves it.", examples=["run_0192…"])
+    not_before: datetime | None = Field(
+        description="While it waits for a run: when that may begin at the earliest; null: at once."
+    )
+    waiting_for: str | None = Field(
+        description="Why no worker may begin that run yet: the policy's `window` or `quiet_hours`, an anchor, another "
+        "run.",
+        examples=["window"],
+    )
     version: str | None = Field(description="The version that answers it.", examples=["v2"])
     claim_level: ClaimLevel | None = Field(description="What may be said of that version.", examples=["M"])
     shred_by: datetime = Field(description="When the sealed data are destroyed at the latest.")
@@ -84,6 +97,7 @@ class RequestRead(Output):
     is_terminal: bool = Field(description="Whether the state is final.", examples=[False])
     outcome: Outcome | None = Field(description="What success amounts to.", examples=["done"])
     on_hold: bool = Field(description="Whether work on it is stopped.", examples=[False])
+    urgent: bool = Field(description="Whether it was filed as urgent.", examples=[False])
     client_reference: str | None = Field(description="Your own id.", examples=["DSR-4711"])
     regulation: str | None = Field(description="Whose clock runs.", examples=["gdpr"])
     strategy: Strategy | None = Field(description="The strategy asked for.", examples=["auto"])

@@ -2,7 +2,14 @@
 
 from typing import Literal
 
-from service.api.schemas.adapters import AdapterRead, AliasRead, BaseModelRead, CanaryRead, CapabilityRead
+from service.api.schemas.adapters import (
+    AdapterRead,
+    AliasRead,
+    BaseModelRead,
+    CanaryRead,
+    CapabilityRead,
+    CompactionRead,
+)
 from service.api.schemas.versions import NamesElsewhere, RollForwardPlan, VersionRead
 from service.domain.adapters import Policy, Recipe
 from service.domain.canary import CanaryRules
@@ -35,11 +42,18 @@ def adapter_read(unit: Unit, line: Line) -> AdapterRead:
         },
         capabilities=[] if anchor is None else _capabilities(anchor),
         rebuild_due_at=line.rebuild_due_at,
+        compaction=_compaction(line),
         created_at=line.created_at,
         retired_at=line.retired_at,
         retired_by=line.retired_by,
         retired_reason=line.retired_reason,
     )
+
+
+def _compaction(line: Line) -> CompactionRead | None:
+    if line.rebuild_due_at is None:
+        return None
+    return CompactionRead(due_at=line.rebuild_due_at, because=line.rebuild_because)
 
 
 def _state(unit: Unit, line: Line) -> Literal["empty", "preparing", "ready", "retired"]:

@@ -17,7 +17,9 @@ from service.api.schemas.requests import (
     TargetReport,
 )
 from service.api.views.adapters import version_name
-from service.domain.states import TERMINAL_REQUEST_STATES
+from service.domain.runs import answering, lane_of
+from service.domain.states import TERMINAL_REQUEST_STATES, TargetState
+from service.flows.claim import waiting_for
 from service.flows.facts import acceptance_of, replica_facts
 from service.flows.plan import Plan
 from service.store.database import Unit
@@ -42,6 +44,7 @@ def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
         "is_terminal": is_terminal,
         "outcome": request.outcome,
         "on_hold": request.on_hold,
+        "urgent": request.urgent,
         "client_reference": request.client_reference,
         "regulation": request.regulation,
         "strategy": request.strategy,
@@ -53,13 +56,15 @@ def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
         "created_at": request.created_at,
         "finished_at": request.finished_at,
         "reason": request.reason,
-        "targets": [_target(unit, target) for target in unit.targets.of_request(request.id)],
+        "targets": [_target(unit, request, target) for target in unit.targets.of_request(request.id)],
         "failure": _failure(request.failure),
         "links": _links(request.id),
     }
 
 
-def _target(unit: Unit, target: Target) -> TargetRead:
+def _target(unit: Unit, request: UnlearningRequest, target: Target) -> TargetRead:
+    waits = target.state is TargetState.queued and not request.on_hold
+    run = unit.runs.queued(target.line_id, lane_of(answering(target.strategy))) if waits else None
     return TargetRead(
         adapter=unit.lines.get(target.line_id).name,
         state=target.state,
@@ -67,6 +72,8 @@ def _target(unit: Unit, target: Target) -> TargetRead:
         strategy_reason=target.choices[-1]["reason"] if target.choices else None,
         instance_count=target.instance_count,
         run=target.run_id,
+        not_before=None if run is None else run.not_before,
+        waiting_for=None if run is None else waiting_for(unit, run, {run.pool}),
         version=version_name(unit, target.version_id),
         claim_level=target.claim_level,
         shred_by=target.shred_by,
@@ -171,6 +178,8 @@ def plan_read(plan: Plan) -> PlanRead:
                 reason=line.reason,
                 needs_approval=line.needs_approval,
                 retires_line=line.retires_line,
+                starts_at=None if line.start is None else line.start.at,
+                waiting_for=None if line.start is None else line.start.waits_for,
                 estimated_seconds=line.estimated_seconds,
                 claim_level=line.claim_level,
                 grade=line.grade,

@@ -23,6 +23,7 @@ def correct(
     strategy: unlearning.StrategyOption = None,
     reference: unlearning.Reference = None,
     regulation: unlearning.Regulation = None,
+    urgent: unlearning.Urgent = False,
 ) -> None:
     """Make an adapter as if an instance had had another prompt or completion."""
     operations: list[Operation] = []
@@ -41,4 +42,5 @@ def correct(
         strategy=strategy,
         reference=reference,
         regulation=regulation,
+        urgent=urgent,
     )

@@ -35,6 +35,7 @@ def forget(
     strategy: unlearning.StrategyOption = None,
     reference: unlearning.Reference = None,
     regulation: unlearning.Regulation = None,
+    urgent: unlearning.Urgent = False,
 ) -> None:
     """Make adapters forget instances, or everything about a data subject."""
     instance_ids = [*(instance or ()), *(_ids_in(file) if file is not None else ())]
@@ -54,6 +55,7 @@ def forget(
         strategy=strategy,
         reference=reference,
         regulation=regulation,
+        urgent=urgent,
     )
 
 

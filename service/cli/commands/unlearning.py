@@ -23,6 +23,7 @@ Wait = Annotated[bool, typer.Option(help="Wait until the request is answered.")]
 StrategyOption = Annotated[Strategy | None, typer.Option("--strategy", help="How to answer; default: the policy's.")]
 Reference = Annotated[str | None, typer.Option(help="Your own reference of the request; must be unique.")]
 Regulation = Annotated[str | None, typer.Option(help="The legal clock: gdpr, uk_gdpr, ccpa, …")]
+Urgent = Annotated[bool, typer.Option("--urgent", help="Wait neither for others nor for quiet hours to end.")]
 
 # What a client may call an answer: the adapter is published, even if its exact form is still to come.
 ANSWERED = (RequestState.succeeded, RequestState.awaiting_rebuild)
@@ -40,10 +41,16 @@ def run(
     strategy: Strategy | None,
     reference: str | None,
     regulation: str | None,
+    urgent: bool,
 ) -> None:
     """Plan or file a request of these operations, and print what comes of it."""
     body = unlearning(
-        *operations, adapters=adapters, strategy=strategy, client_reference=reference, regulation=regulation
+        *operations,
+        adapters=adapters,
+        strategy=strategy,
+        client_reference=reference,
+        regulation=regulation,
+        urgent=urgent,
     )
     run_body(session, body, plan=plan, wait=wait)
 

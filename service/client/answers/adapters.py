@@ -33,6 +33,13 @@ class BaseModelInfo(Answer):
     digest: str | None = None
 
 
+class Compaction(Answer):
+    """When and why a line's ledger will be compacted."""
+
+    due_at: datetime
+    because: str | None = None
+
+
 class Line(Answer):
     """An adapter line: its policy, its newest version in service, its anchor, its aliases."""
 
@@ -46,6 +53,7 @@ class Line(Answer):
     aliases: dict[str, str] = Field(default_factory=dict)
     capabilities: list[Capability] = Field(default_factory=list)
     rebuild_due_at: datetime | None = None
+    compaction: Compaction | None = None
     created_at: datetime
     retired_at: datetime | None = None
     retired_by: str | None = None

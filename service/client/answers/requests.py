@@ -29,6 +29,8 @@ class LinePlan(Answer):
     reason: str
     needs_approval: bool
     retires_line: bool
+    starts_at: datetime | None = None
+    waiting_for: str | None = None
     estimated_seconds: float | None = None
     claim_level: ClaimLevel
     grade: str | None = None
@@ -52,6 +54,8 @@ class Target(Answer):
     strategy_reason: str | None = None
     instance_count: int = 0
     run: str | None = None
+    not_before: datetime | None = None
+    waiting_for: str | None = None
     version: str | None = None
     claim_level: ClaimLevel | None = None
     shred_by: datetime | None = None
@@ -77,6 +81,7 @@ class Request(Answer):
     is_terminal: bool
     outcome: str | None = None
     on_hold: bool = False
+    urgent: bool = False
     client_reference: str | None = None
     regulation: str | None = None
     strategy: str | None = None
@@ -187,7 +192,9 @@ class Run(Answer):
     stage: str | None = None
     progress: float = 0.0
     attempt: int = 0
+    not_before: datetime | None = None
     waiting_for: str | None = None
+    because: str | None = None
     requests: list[str] = Field(default_factory=list)
     version: str | None = None
     seconds: dict[str, float] | None = None

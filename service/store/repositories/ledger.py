@@ -1,12 +1,13 @@
 """Ledger entries of adapter lines."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import distinct, func, select, update
 
 from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
-from service.store.tables import LedgerEntry
+from service.store.tables import LedgerEntry, Target
 
 
 class LedgerRepository(Repository):
@@ -64,6 +65,22 @@ class LedgerRepository(Repository):
                 .values(baked_id=version_id)
             )
         self.session.expire_all()
+
+    def tail_length(self, line_id: str) -> int:
+        """How many instances have an entry outside the anchor."""
+        changed = select(LedgerEntry.dataset_id, LedgerEntry.instance_id).where(
+            LedgerEntry.line_id == line_id, LedgerEntry.baked_id.is_(None)
+        )
+        return self.session.scalar(select(func.count()).select_from(changed.distinct().subquery())) or 0
+
+    def shred_by(self, line_id: str) -> datetime | None:
+        """The earliest date by which something outside the anchor is to be shredded."""
+        query = (
+            select(func.min(Target.shred_by))
+            .join(LedgerEntry, LedgerEntry.target_id == Target.id)
+            .where(LedgerEntry.line_id == line_id, LedgerEntry.baked_id.is_(None))
+        )
+        return self.session.scalar(query)
 
     def targets_with_tail(self, line_id: str) -> set[str]:
         """Targets that still have an entry outside the anchor."""

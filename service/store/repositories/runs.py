@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import CursorResult, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import aliased
 
+from service.domain.compaction import CompactionReason
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind, lane_of
+from service.domain.scheduling import Start
 from service.domain.states import RunState
 from service.store.repositories.base import Page, Repository
 from service.store.repositories.visibility import View
@@ -26,9 +28,18 @@ class RunRepository(Repository):
         return self.session.scalar(query)
 
     def enqueue(
-        self, line_id: str, kind: RunKind, *, pool: str, now: datetime, version_id: str | None = None
+        self,
+        line_id: str,
+        kind: RunKind,
+        *,
+        pool: str,
+        now: datetime,
+        version_id: str | None = None,
+        start: Start | None = None,
+        urgent: bool = False,
+        because: CompactionReason | None = None,
     ) -> str | None:
-        """A queued run in the kind's lane and its hint, unless one is queued there already.
+        """A queued run in the kind's lane and its hint, unless one is queued there already. `start` None: at once.
 
         Returns the new run's id, or None.
         """
@@ -46,13 +57,15 @@ class RunRepository(Repository):
             "fence": 0,
             "progress": 0.0,
             "swept": False,
+            "urgent": urgent,
+            "because": because,
         }
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         # psycopg counts no rows for this statement, so ask for what was inserted.
         statement = flavour(Run).values(**values).on_conflict_do_nothing().returning(Run.id)
         if self.session.scalar(statement) is None:
             return None
-        self.hint(str(values["id"]), pool, now)
+        self.hint(str(values["id"]), pool, now, start)
         return str(values["id"])
 
     def record(self, line_id: str, kind: RunKind, *, pool: str, now: datetime) -> Run:
@@ -74,14 +87,18 @@ class RunRepository(Repository):
         self.session.flush()
         return run
 
-    def hint(self, run_id: str, pool: str, now: datetime) -> None:
-        """An outbox row: tell a worker of `pool` that this run waits.
+    def hint(self, run_id: str, pool: str, now: datetime, start: Start | None = None) -> None:
+        """An outbox row: tell a worker of `pool`, now or when it may start, that this run waits.
 
         A run that another transaction has locked is not waited for: whoever claims it may be waiting for us.
         """
-        self.session.execute(insert(OutboxRow).values(run_id=run_id, pool=pool, created_at=now))
+        waits_for = None if start is None else start.waits_for
+        not_before = None if start is None or waits_for is None else start.at
+        row = insert(OutboxRow).values(run_id=run_id, pool=pool, created_at=now, not_before=not_before)
+        self.session.execute(row)
         unlocked = select(Run.id).where(Run.id == run_id).with_for_update(skip_locked=True)
-        self.session.execute(update(Run).where(Run.id.in_(unlocked)).values(hinted_at=now))
+        told = {"hinted_at": now, "not_before": not_before, "waits_for": waits_for}
+        self.session.execute(update(Run).where(Run.id.in_(unlocked)).values(told))
 
     def queued(self, line_id: str, lane: Lane) -> Run | None:
         return self._in_lane(line_id, lane, RunState.queued)
@@ -105,24 +122,25 @@ class RunRepository(Repository):
         return self.session.scalars(select(Run).where(Run.state == RunState.running, Run.lease_until < now)).all()
 
     def unheard(self, now: datetime, *, after_s: float) -> Sequence[Run]:
-        """Queued runs whose last hint is older than `after_s`: Redis may have lost it."""
+        """Queued runs whose last hint is older than `after_s`, and was due then: Redis may have lost it."""
         limit = now - timedelta(seconds=after_s)
-        return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.hinted_at < limit)).all()
+        query = select(Run).where(Run.state == RunState.queued, Run.hinted_at < limit, _may_start(limit))
+        return self.session.scalars(query).all()
 
     def all_queued(self, lane: Lane) -> Sequence[Run]:
         return self.session.scalars(select(Run).where(Run.state == RunState.queued, Run.lane == lane)).all()
 
-    def any_waiting(self, pool: str, lanes: Sequence[Lane]) -> bool:
+    def any_waiting(self, pool: str, lanes: Sequence[Lane], now: datetime) -> bool:
         """Whether some queued run of `pool` in one of these lanes could start at once.
 
-        Not one whose lane is taken, nor one that works from an anchor on a line without any.
+        Not one whose time has not come or whose lane is taken, nor one that needs an anchor on a line without any.
         """
         other = aliased(Run)
         taken = exists().where(other.line_id == Run.line_id, other.lane == Run.lane, other.state == RunState.running)
         query = (
             select(Run.id)
             .join(Line, Line.id == Run.line_id)
-            .where(Run.pool == pool, Run.lane.in_(lanes), Run.state == RunState.queued)
+            .where(Run.pool == pool, Run.lane.in_(lanes), Run.state == RunState.queued, _may_start(now))
             .where(or_(Line.anchor_id.is_not(None), Run.kind.in_((RunKind.train, RunKind.import_))), ~taken)
         )
         return self.session.scalar(query.limit(1)) is not None
@@ -158,10 +176,10 @@ class RunRepository(Repository):
         query = select(Run.kind, Run.state, func.count()).group_by(Run.kind, Run.state)
         return {(kind, state): count for kind, state, count in self.session.execute(query)}
 
-    def unsent(self, limit: int) -> Sequence[OutboxRow]:
-        return self.session.scalars(
-            select(OutboxRow).where(OutboxRow.sent_at.is_(None)).order_by(OutboxRow.id).limit(limit)
-        ).all()
+    def unsent(self, limit: int, now: datetime) -> Sequence[OutboxRow]:
+        """Hints whose time has come, oldest first."""
+        query = select(OutboxRow).where(_is_unsent(now)).order_by(OutboxRow.id).limit(limit)
+        return self.session.scalars(query).all()
 
     def sent(self, row_ids: Sequence[int], now: datetime) -> None:
         self.session.execute(update(OutboxRow).where(OutboxRow.id.in_(row_ids)).values(sent_at=now))
@@ -185,5 +203,14 @@ class RunRepository(Repository):
         query = select(WorkerRow.pool, func.count()).where(WorkerRow.seen_at >= limit).group_by(WorkerRow.pool)
         return dict(self.session.execute(query).all())
 
-    def outbox_lag(self) -> int:
-        return self.session.scalar(select(func.count()).where(OutboxRow.sent_at.is_(None))) or 0
+    def outbox_lag(self, now: datetime) -> int:
+        """How many hints should have gone out."""
+        return self.session.scalar(select(func.count()).select_from(OutboxRow).where(_is_unsent(now))) or 0
+
+
+def _may_start(now: datetime) -> ColumnElement[bool]:
+    return or_(Run.not_before.is_(None), Run.not_before <= now)
+
+
+def _is_unsent(now: datetime) -> ColumnElement[bool]:
+    return and_(OutboxRow.sent_at.is_(None), or_(OutboxRow.not_before.is_(None), OutboxRow.not_before <= now))

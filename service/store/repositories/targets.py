@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
 
 from service.domain.adapters import Strategy
+from service.domain.scheduling import Waiting
 from service.domain.states import NEVER_SERVED, TargetState
 from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
@@ -26,6 +27,13 @@ def _outlived(now: datetime) -> ColumnElement[bool]:
     return and_(Target.shred_by < now, or_(has_tail, unanswered))
 
 
+def _waits(line_id: str, *, rebuild: bool) -> ColumnElement[bool]:
+    """That a target waits for a run in this lane of the line."""
+    wanted = Target.strategy == Strategy.rebuild if rebuild else Target.strategy != Strategy.rebuild
+    queued = and_(Target.line_id == line_id, Target.state == TargetState.queued)
+    return and_(queued, UnlearningRequest.on_hold.is_(False), wanted)
+
+
 class TargetRepository(Repository):
     def add(self, target: Target, edits: list[dict[str, object]]) -> None:
         self.session.add(target)
@@ -44,18 +52,18 @@ class TargetRepository(Repository):
 
     def waiting(self, line_id: str, *, rebuild: bool) -> Sequence[Target]:
         """Queued targets of one lane, oldest first, without those on hold."""
-        wanted = Target.strategy == Strategy.rebuild if rebuild else Target.strategy != Strategy.rebuild
-        return self.session.scalars(
-            select(Target)
+        query = select(Target).join(UnlearningRequest, UnlearningRequest.id == Target.request_id)
+        return self.session.scalars(query.where(_waits(line_id, rebuild=rebuild)).order_by(Target.id)).all()
+
+    def waits(self, line_id: str, *, rebuild: bool) -> Sequence[Waiting]:
+        """Since when, and how long at most, the queued targets of one lane wait."""
+        query = (
+            select(Target.created_at, Target.shred_by, UnlearningRequest.due_at, UnlearningRequest.urgent)
             .join(UnlearningRequest, UnlearningRequest.id == Target.request_id)
-            .where(
-                Target.line_id == line_id,
-                Target.state == TargetState.queued,
-                UnlearningRequest.on_hold.is_(False),
-                wanted,
-            )
-            .order_by(Target.id)
-        ).all()
+            .where(_waits(line_id, rebuild=rebuild))
+        )
+        rows = self.session.execute(query)
+        return [Waiting(since, min(shred_by, due_at), urgent) for since, shred_by, due_at, urgent in rows]
 
     def lines_waiting(self) -> Sequence[tuple[str, Strategy]]:
         """(line, strategy) pairs that have queued targets."""

@@ -6,12 +6,16 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.adapters import ClaimLevel
+from service.domain.compaction import CompactionReason
 from service.domain.states import VersionState
 from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identifier
 
 
 class Line(Base):
-    """A named adapter on one base model. `anchor_id`: the version every update is solved from."""
+    """A named adapter on one base model. `anchor_id`: the version every update is solved from.
+
+    `rebuild_because`: why its ledger is due when it is.
+    """
 
     __tablename__ = "lines"
 
@@ -32,6 +36,7 @@ class Line(Base):
     anchor_id: Mapped[str | None] = mapped_column(String(48))
     head_id: Mapped[str | None] = mapped_column(String(48))
     rebuild_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+    rebuild_because: Mapped[CompactionReason | None] = mapped_column(enum_type(CompactionReason))
 
 
 class Version(Base):

@@ -31,6 +31,7 @@ class UnlearningRequest(Base):
     decided_by: Mapped[str | None] = mapped_column(String(48))
     reason: Mapped[str | None] = mapped_column(String(500))
     every_line: Mapped[bool]
+    urgent: Mapped[bool] = mapped_column(default=False)
     operation_counts: Mapped[Json]
     receipt: Mapped[Json]
     failure: Mapped[Json | None]

@@ -5,7 +5,9 @@ from datetime import datetime
 from sqlalchemy import Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.domain.compaction import CompactionReason
 from service.domain.runs import Lane, RunKind
+from service.domain.scheduling import Wait
 from service.domain.states import RunState
 from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identifier
 
@@ -16,6 +18,9 @@ class Run(Base):
     A lane holds at most one queued and one running run, so requests that arrive meanwhile coalesce in
     the queued one. `fence` counts claims: a write that carries an older fence is refused. `anchor_id`: the
     line's anchor when it was last claimed.
+
+    `not_before`: when it may begin as far as was known when that was last looked at, and `waits_for`, what for; none
+    if at once. `urgent`: somebody asked for it to begin at once. `because`: why a policy had it queued.
     """
 
     __tablename__ = "runs"
@@ -38,6 +43,10 @@ class Run(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     hinted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    waits_for: Mapped[Wait | None] = mapped_column(enum_type(Wait))
+    urgent: Mapped[bool] = mapped_column(default=False)
+    because: Mapped[CompactionReason | None] = mapped_column(enum_type(CompactionReason))
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -66,7 +75,7 @@ class WorkerRow(Base):
 
 
 class OutboxRow(Base):
-    """A hint for RQ, written in the transaction that made the work and sent after it."""
+    """A hint for RQ, written in the transaction that made the work and sent after it, but not before its time."""
 
     __tablename__ = "outbox"
 
@@ -74,4 +83,5 @@ class OutboxRow(Base):
     run_id: Mapped[str] = mapped_column(String(48))
     pool: Mapped[str] = mapped_column(String(63))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)

@@ -8,7 +8,7 @@ from service.domain.canary import Bound, CanaryRules, Verdict
 from service.domain.errors import Conflict, NotFound, UndoesErasure
 from service.flows.alias import set_alias
 from service.flows.canary import abort, advance_canaries, observe, promote, set_canary
-from service.flows.lines import update_policy
+from service.flows.change_policy import update_policy
 from service.flows.reconcile import reconcile
 from service.flows.withdraw import withdraw
 from service.store.tables import Alias, Event

@@ -3,10 +3,10 @@
 import pytest
 
 from service.domain.runs import Lane, RunKind
+from service.flows.change_policy import update_policy
 from service.flows.compact import rebuild_now
 from service.flows.decide import hold
 from service.flows.idle import has_idle_worker, others_wait, wants_folds
-from service.flows.lines import update_policy
 from service.flows.retire import retire
 from tests.support.house import ACTOR, House, people, remove
 

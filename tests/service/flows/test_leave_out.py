@@ -14,11 +14,11 @@ from service.domain.runs import Lane
 from service.domain.states import RequestState, RunState
 from service.domain.version import ENGINE_VERSION
 from service.flows.assemble import assemble
+from service.flows.change_policy import update_policy
 from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
 from service.flows.compact import rebuild_now
 from service.flows.fail import fail, make_room
 from service.flows.leave_out import MAX_FAILURES, PAUSE_AFTER_FAILURE, must_make_room
-from service.flows.lines import update_policy
 from service.flows.reconcile import Repairs, reconcile
 from service.flows.trees import seal_tree
 from service.store.tables import Run, Version
@@ -91,12 +91,12 @@ def job_of(house: House, claimed: Claim) -> Job:
 
 def unsent(house: House) -> list[str]:
     with house.store.read() as unit:
-        return [row.run_id for row in unit.runs.unsent(100)]
+        return [row.run_id for row in unit.runs.unsent(100, unit.now)]
 
 
 def all_hints_sent(house: House) -> None:
     with house.store.write() as unit:
-        unit.runs.sent([row.id for row in unit.runs.unsent(100)], unit.now)
+        unit.runs.sent([row.id for row in unit.runs.unsent(100, unit.now)], unit.now)
 
 
 class TestQueue:

@@ -14,9 +14,9 @@ from service.domain.measurements import Outcome as Measured
 from service.domain.runs import Lane
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
+from service.flows.change_policy import update_policy
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.fail import fail, hand_back
-from service.flows.lines import update_policy
 from service.flows.publish import publish_answer
 from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
 

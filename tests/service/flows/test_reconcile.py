@@ -57,10 +57,10 @@ class TestLostHints:
         line = house.line("bot", people(6))
         house.submit(remove("p0-0"))
         with house.store.write() as unit:
-            unit.runs.sent([row.id for row in unit.runs.unsent(100)], unit.now)
+            unit.runs.sent([row.id for row in unit.runs.unsent(100, unit.now)], unit.now)
         assert repair(house, hint_timeout_s=0).lost_hints == 1
         with house.store.read() as unit:
-            assert [row.run_id for row in unit.runs.unsent(100)] == [house.queued_run(line)]
+            assert [row.run_id for row in unit.runs.unsent(100, unit.now)] == [house.queued_run(line)]
 
     def test_waiting_work_without_a_run_gets_one(self, house: House) -> None:
         line = house.line("bot", people(6))

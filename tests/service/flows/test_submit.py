@@ -25,7 +25,7 @@ def test_a_request_gets_targets_runs_hints_and_a_signed_receipt(house: House) ->
     assert "Person" not in json.dumps(statement)
     run = house.queued_run(line)
     with house.store.read() as unit:
-        assert [hint.run_id for hint in unit.runs.unsent(10)][-1] == run
+        assert [hint.run_id for hint in unit.runs.unsent(10, unit.now)][-1] == run
 
 
 def test_the_same_client_reference_is_refused_and_names_the_request(house: House) -> None:

@@ -22,6 +22,6 @@ def test_a_hint_does_not_wait_for_a_run_that_is_being_claimed(
         publishing.session.execute(text("SET LOCAL lock_timeout = '2s'"))
         publishing.runs.hint(run_id, "default", publishing.now)
     with store.read() as unit:
-        assert [row.run_id for row in unit.runs.unsent(10)] == [run_id, run_id]
+        assert [row.run_id for row in unit.runs.unsent(10, unit.now)] == [run_id, run_id]
     store.close()
     postgres.drop_database(name)
