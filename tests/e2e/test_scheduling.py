@@ -39,4 +39,3 @@ def test_five_requests_within_the_window_become_one_run_and_one_version(
     assert run.started_at is not None
     waited = run.started_at - first.created_at
     assert timedelta(seconds=WINDOW_S) <= waited < timedelta(seconds=WINDOW_S + 2)
-    print(f"began {waited.total_seconds() - WINDOW_S:.3f} s after the window closed")
