@@ -256,7 +256,7 @@ def requests_table(requests: Sequence[Request]) -> Table:
             table.add_row(
                 *(first if number == 0 else ("", "", "")),
                 target.adapter,
-                f"{_state(target.state)} {_wait(target.waiting_for, target.not_before)}",
+                f"{_state(target.state)} {waiting(target.waiting_for, target.not_before)}",
                 target.strategy or "",
                 target.version or "",
                 target.claim_level or "",
@@ -268,7 +268,7 @@ def requests_table(requests: Sequence[Request]) -> Table:
     return table
 
 
-def _wait(what: str | None, until: datetime | None) -> str:
+def waiting(what: str | None, until: datetime | None) -> str:
     """What something waits for, and until when if that is known."""
     if what is None:
         return ""
@@ -284,7 +284,7 @@ def run_table(run: Run) -> Table:
         run.adapter,
         run.kind,
         _state(run.state),
-        _wait(run.waiting_for, run.not_before) or run.stage or "",
+        waiting(run.waiting_for, run.not_before) or run.stage or "",
         f"{run.progress:.0%}",
         run.version or "",
         seconds,
@@ -299,7 +299,7 @@ def plan_table(plan: Plan) -> Table:
     )  # fmt: skip
     for line in plan.lines:
         takes = "not measured yet" if line.estimated_seconds is None else f"{line.estimated_seconds:.0f} s"
-        takes = ", ".join(filter(None, [takes, _wait(line.waiting_for, line.starts_at)]))
+        takes = ", ".join(filter(None, [takes, waiting(line.waiting_for, line.starts_at)]))
         table.add_row(
             f"{line.adapter}@{line.version}",
             str(line.removals),

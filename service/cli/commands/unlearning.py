@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.output import plan_table, requests_table
+from service.cli.output import plan_table, requests_table, waiting
 from service.cli.session import Session, talks_to_service
 from service.cli.waiting import wait_for_request
 from service.client import unlearning
@@ -63,6 +63,9 @@ def run_body(session: Session, body: Mapping[str, Any], *, plan: bool, wait: boo
         return
     request: Request = session.client.create_request(body)
     session.output.note(f"accepted: {request.id}")
+    for target in request.targets:
+        if target.not_before is not None:
+            session.output.note(f"{target.adapter}: {waiting(target.waiting_for, target.not_before)}")
     if wait:
         request = wait_for_request(session, request.id)
     session.output.one(request, requests_table([request]))

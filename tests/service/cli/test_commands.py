@@ -180,6 +180,25 @@ class TestPolicy:
         assert (policy["out_of_fold"], policy["promotion"], policy["max_share"]) == (True, "manual", 0.2)
         assert "out_of_fold" in lethe("policy", "support-bot").out
 
+    def test_windows_are_set_and_what_waits_says_so(self, house: House, lethe: Lethe) -> None:
+        house.line("support-bot", people(10))
+        night = '[{"from": "20:00", "to": "06:00", "zone": "Europe/Berlin"}]'
+        changed = lethe("policy", "support-bot", "coalesce_s=600", f"quiet_hours={night}", "--json").json["policy"]
+        assert (changed["coalesce_s"], changed["quiet_hours"][0]["zone"]) == (600, "Europe/Berlin")
+        assert lethe("policy", "support-bot", "quiet_hours=[]").code == 0
+        assert "waiting for window until" in lethe("forget", "--subject", "Person 3", "--plan").out.replace("\n", " ")
+        assert "support-bot: waiting for window until" in lethe("forget", "--subject", "Person 3", "--no-wait").err
+        urgent = lethe(
+            "correct", "support-bot", "p4-0", "--completion", "Else.", "--urgent", "--no-wait", "--json"
+        ).json
+        assert (urgent["urgent"], urgent["targets"][0]["waiting_for"]) == (True, None)
+
+    def test_why_a_ledger_is_compacted(self, house: House, lethe: Lethe) -> None:
+        line = house.line("support-bot", people(10), rebuild_after_count=1)
+        lethe("forget", "--subject", "Person 3", "--no-wait")
+        house.serve(line)
+        assert "count" in lethe("policy", "support-bot").out.splitlines()[-1]
+
     def test_a_setting_is_unset(self, house: House, lethe: Lethe) -> None:
         house.line("support-bot", people(3), max_fidelity=1.5)
         assert "1.5" in lethe("policy", "support-bot").out
