@@ -72,6 +72,8 @@ class Feed:
             elif self._decoder is not None:
                 self._pause_s, self._lost_at = FIRST_PAUSE_S, None
                 self._pending.extend(self._decoder.feed(chunk))
+                if not self._pending:
+                    self._last_event_id = self._decoder.last_event_id or self._last_event_id
         event = self._pending.popleft()
         self._last_event_id = event.id or self._last_event_id
         return event
@@ -103,9 +105,13 @@ class Feed:
 
 
 class EventDecoder:
-    """Makes events of the bytes of one connection. One that the end cuts off is dropped, as the standard says."""
+    """Makes events of the bytes of one connection. One that the end cuts off is dropped, as the standard says.
+
+    `last_event_id`: where to go on; the service may name a place without an event.
+    """
 
     def __init__(self) -> None:
+        self.last_event_id = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
         self._id, self._type = "", ""
@@ -117,6 +123,7 @@ class EventDecoder:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if not line:
+                self.last_event_id = self._id
                 if self._data:
                     yield ServerEvent(self._id, self._type or "message", "\n".join(self._data))
                 self._type, self._data = "", []

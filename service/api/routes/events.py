@@ -66,7 +66,11 @@ class Feed:
             return unit.feed.last_seq()
 
     async def follow(self, after: int, stopping: anyio.Event) -> AsyncIterator[ServerSentEvent]:
-        """Everything after an event, then whatever comes until the server stops."""
+        """Everything after an event, then whatever comes until the server stops.
+
+        First comes an id without an event: who is cut off before anything happened goes on there (WHATWG HTML, 9.2.6).
+        """
+        yield ServerSentEvent(id=str(after), retry=RECONNECT_MS)
         while not stopping.is_set():
             newest = await run_in_threadpool(self.newest)
             while events := await run_in_threadpool(self.read, after, _BATCH):

@@ -1,10 +1,6 @@
 """`python -m service.api` as a process."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,35 +9,12 @@ import pytest
 
 from service.settings import Settings
 from service.store.migrate import upgrade
+from tests.support.api_process import Server, free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 ADMIN_KEY = "lethe_admin_key_of_the_tests"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.url, self.log = f"http://{settings.host}:{settings.port}", log
-        environment = {**os.environ, **settings.environment()}
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "service.api"], env=environment, stdout=output, stderr=output
-            )
-        wait_until(self._answers, seconds=30)
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return httpx.get(f"{self.url}/livez").is_success
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture

@@ -97,6 +97,13 @@ def test_the_same_without_blocking(feed_url: str) -> None:
     assert _Feed.asked_after == ["1", "3", "5"]
 
 
+def test_a_place_without_an_event_is_where_it_goes_on(server: Unreliable) -> None:
+    server.replies = [Reply(200, b"id: 41\nretry: 1000\n\n"), Reply(200, b"id: 42\ndata: one\n\n"), Reply(204, b"")]
+    with Lethe(server.url) as lethe:
+        assert lethe.run(everything(Feed("/feed", {"start": "now"}))) == ["one"]
+    assert [seen.get("Last-Event-ID") for seen in server.seen] == [None, "41", "42"]
+
+
 def test_a_service_that_stays_away_is_an_error() -> None:
     with Lethe("http://127.0.0.1:9") as lethe, pytest.raises(Unreachable):
         lethe.run(Feed("/feed", {}, patience_s=0.3).next())
