@@ -143,6 +143,7 @@ class TestPlan:
         response = api.client.post("/v1/unlearning-plans", json=erasure("Person 1"))
         assert response.status_code == 200
         (plan,) = response.json()["lines"]
+        assert plan.pop("starts_at") is not None
         assert plan == {
             "adapter": "bot",
             "version": "v1",
@@ -154,6 +155,7 @@ class TestPlan:
             "reason": "As requested.",
             "needs_approval": False,
             "retires_line": False,
+            "waiting_for": None,
             "estimated_seconds": None,
             "claim_level": "E",
             "grade": None,

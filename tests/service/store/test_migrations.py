@@ -6,11 +6,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from service.domain.adapters import BaseModelRef, Policy, Strategy
 from service.domain.runs import RunKind
-from service.domain.states import RequestState
-from service.store.database import Store
+from service.domain.states import RequestState, TargetState
+from service.flows.lines import create_line
+from service.store.database import Store, Unit
 from service.store.migrate import at_head, configuration, upgrade
-from service.store.tables import Base, OperationRow, UnlearningRequest
+from service.store.tables import Base, Line, OperationRow, Target, UnlearningRequest
 
 
 def test_the_migrated_schema_is_the_declared_one(database_url: str) -> None:
@@ -60,6 +62,34 @@ def test_subjects_of_requests_survive_0013(database_url: str) -> None:
         assert unit.requests.subjects(["req_1"]) == {"a", "b"}
         assert unit.requests.subjects(["req_2"]) == {"a"}
     store.close()
+
+
+def test_rows_survive_0014_and_the_way_back(database_url: str) -> None:
+    store = Store(database_url)
+    with store.write() as unit:
+        unit.requests.add(a_request("req_1", unit.now))
+        line = create_line(unit, "bot", BaseModelRef(path="/base"), Policy(), actor="key_1")
+        add_target(unit, line, "req_1")
+        run = unit.runs.enqueue(line.id, RunKind.rebuild, pool="default", now=unit.now)
+    store.engine.dispose()
+    command.downgrade(configuration(database_url), "0013")
+    upgrade(database_url)
+    with store.read() as unit:
+        (kept,) = unit.runs.list(after=None, limit=10).items
+        assert (kept.id, kept.urgent, kept.not_before, kept.because) == (run, False, None, None)
+        request = unit.requests.get("req_1")
+        assert request is not None
+        assert not request.urgent
+        assert [row.run_id for row in unit.runs.unsent(10, unit.now)] == [run]
+    store.close()
+
+
+def add_target(unit: Unit, line: Line, request_id: str) -> None:
+    target = Target(
+        id="tgt_1", request_id=request_id, line_id=line.id, state=TargetState.queued, strategy=Strategy.rebuild,
+        batch="", instance_count=1, shred_by=unit.now, created_at=unit.now,
+    )  # fmt: skip
+    unit.targets.add(target, [])
 
 
 def a_request(request_id: str, now: datetime) -> UnlearningRequest:

@@ -1,5 +1,7 @@
 """When runs may begin, urgent requests, and why a ledger is compacted."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,27 +15,24 @@ WAIT = sa.Enum("window", "quiet_hours", name="wait", native_enum=False, length=3
 REASON = sa.Enum("age", "count", "drift", "shredding", name="compactionreason", native_enum=False, length=32)
 
 
+def _added() -> list[tuple[str, sa.Column[Any]]]:
+    return [
+        ("runs", sa.Column("not_before", MOMENT, nullable=True)),
+        ("runs", sa.Column("waits_for", WAIT, nullable=True)),
+        ("runs", sa.Column("urgent", sa.Boolean(), nullable=False, server_default=sa.false())),
+        ("runs", sa.Column("because", REASON, nullable=True)),
+        ("outbox", sa.Column("not_before", MOMENT, nullable=True)),
+        ("requests", sa.Column("urgent", sa.Boolean(), nullable=False, server_default=sa.false())),
+        ("lines", sa.Column("rebuild_because", REASON, nullable=True)),
+    ]
+
+
 def upgrade() -> None:
-    with op.batch_alter_table("runs") as batch_op:
-        batch_op.add_column(sa.Column("not_before", MOMENT, nullable=True))
-        batch_op.add_column(sa.Column("waits_for", WAIT, nullable=True))
-        batch_op.add_column(sa.Column("urgent", sa.Boolean(), nullable=False, server_default=sa.false()))
-        batch_op.add_column(sa.Column("because", REASON, nullable=True))
-    with op.batch_alter_table("outbox") as batch_op:
-        batch_op.add_column(sa.Column("not_before", MOMENT, nullable=True))
-    with op.batch_alter_table("requests") as batch_op:
-        batch_op.add_column(sa.Column("urgent", sa.Boolean(), nullable=False, server_default=sa.false()))
-    with op.batch_alter_table("lines") as batch_op:
-        batch_op.add_column(sa.Column("rebuild_because", REASON, nullable=True))
+    for table, column in _added():
+        op.add_column(table, column)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("lines") as batch_op:
-        batch_op.drop_column("rebuild_because")
-    with op.batch_alter_table("requests") as batch_op:
-        batch_op.drop_column("urgent")
-    with op.batch_alter_table("outbox") as batch_op:
-        batch_op.drop_column("not_before")
-    with op.batch_alter_table("runs") as batch_op:
-        for column in ("because", "urgent", "waits_for", "not_before"):
-            batch_op.drop_column(column)
+    # In place: SQLite could not make the tables anew, for others refer to their rows.
+    for table, column in _added():
+        op.drop_column(table, column.name)
