@@ -126,7 +126,7 @@ def parsed(adapter: TypeAdapter[Model], data: bytes, *prefix: str) -> Model:
 def _document(data: bytes, *prefix: str) -> object:
     try:
         document: object = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Malformed("The body is not valid JSON.", fix="Send JSON in UTF-8.", code="malformed-json") from None
     for name in reversed(prefix):
         document = {name: document}
