@@ -2,14 +2,15 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
-from service.api.auth import Actor, Caller
+from service.api.actor import Actor
+from service.api.auth import Caller
 from service.api.context import Context, InContext
 from service.api.deliveries import RawBody
 from service.api.errors import OpenDsrRefused
@@ -170,9 +171,11 @@ def _told_as_opendsr() -> Iterator[None]:
 def _filed(unit: Unit, actor: Actor, subject_request_id: str) -> UnlearningRequest:
     """Raises NotFound."""
     request = unit.requests.by_reference(opendsr.reference(subject_request_id))
-    if request is None:
-        raise NotFound("There is no such request.", field="subject_request_id", code="unknown-request")
-    return visible_request(unit, actor, request.id)
+    with suppress(NotFound):
+        if request is not None:
+            return visible_request(unit, actor, request.id)
+    # Told alike, whether there is none or the caller may not know of it.
+    raise NotFound("There is no such request.", field="subject_request_id", code="unknown-request")
 
 
 def _status(request: UnlearningRequest) -> RequestStatus:

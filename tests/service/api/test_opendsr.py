@@ -3,8 +3,6 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,50 +11,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from service.domain.errors import InvalidInput
 from service.domain.scopes import Scope
 from service.evidence.domain_certificate import DomainSigner
 from tests.support.api import Api, assert_problem
+from tests.support.domain_certificate import DOMAIN, Certified, certified
 from tests.support.house import people
 
 URL = "/opendsr/requests"
-DOMAIN = "processor.example"
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A domain's key, and its certificate from somebody else."""
-
-    key: PrivateKey
-    certificate: bytes
-
-    @property
-    def private(self) -> bytes:
-        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def certified(key: PrivateKey, *domains: str) -> Certified:
-    authority, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    draft = (
-        x509.CertificateBuilder()
-        .subject_name(name(DOMAIN))
-        .issuer_name(name("authority"))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=90))
-    )
-    if domains:
-        draft = draft.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in domains]), False)
-    return Certified(key, draft.sign(authority, SHA256()).public_bytes(Encoding.PEM))
 
 
 @pytest.fixture(scope="module")
