@@ -96,6 +96,46 @@ class Settings(BaseSettings):
         description="An API key with every scope that exists from the start, for automation.",
         json_schema_extra=_documented("made and printed once by `lethe up`"),
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Identity provider (OpenID Connect) whose tokens are accepted in place of API keys. One that is "
+        "not public needs `LETHE_ALLOW_NETWORKS`.",
+        json_schema_extra=_documented("none: API keys only"),
+    )
+    oidc_audience: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What its tokens name as their audience, which is this service and nothing else.",
+        json_schema_extra=_documented("none"),
+    )
+    oidc_grants: Path | None = Field(
+        default=None,
+        description="File (JSON) of rules that say by the claims of a token what its holder may do.",
+        json_schema_extra=_documented("none"),
+    )
+    rate_limit: int = Field(
+        default=1200, ge=0, description="Calls a minute that a caller may make of each API process; 0: any number."
+    )
+    rate_limit_posts: int = Field(
+        default=300, ge=0, description="Calls among them that create, plan or decide something (POST); 0: any number."
+    )
+    rate_limit_failures: int = Field(
+        default=30,
+        ge=0,
+        description="Calls a minute with wrong keys or tokens that an address may make; 0: any number.",
+    )
+    rate_burst_s: int = Field(
+        default=30, gt=0, description="For how many seconds' worth of calls may come at once after a pause."
+    )
+    max_streams: int = Field(
+        default=16, gt=0, description="Event streams that a caller may hold open to each API process."
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Proxies whose `X-Forwarded-For` is believed, addresses or networks separated by spaces.",
+        json_schema_extra=_documented("none"),
+    )
     max_upload_bytes: int = Field(
         default=2**30, gt=0, description="Largest dataset or adapter archive a client may upload."
     )
@@ -155,12 +195,13 @@ class Settings(BaseSettings):
         description="Whether base models named by Hub id may be downloaded. Local directories always work.",
     )
     allow_http: bool = Field(
-        default=False, description="Whether webhooks may be sent to `http` URLs too; `https` always works."
+        default=False,
+        description="Whether webhooks, and an identity provider, may be reached by `http` too; `https` always works.",
     )
     allow_networks: Annotated[str, AfterValidator(_networks)] = Field(
         default="",
-        description="Networks that are not public but that webhooks may be sent into, separated by spaces "
-        "(`10.20.0.0/16 fd12:3456::/32`).",
+        description="Networks that are not public but that webhooks may be sent into, and the identity provider may "
+        "be in, separated by spaces (`10.20.0.0/16 fd12:3456::/32`).",
         json_schema_extra=_documented("none: the public internet only"),
     )
     lease_s: float = Field(
@@ -188,6 +229,12 @@ class Settings(BaseSettings):
     def _certificate_has_its_key(self) -> Self:
         if (self.opendsr_certificate is None) != (self.opendsr_key is None):
             raise ValueError("opendsr_certificate and opendsr_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if len({value is None for value in (self.oidc_issuer, self.oidc_audience, self.oidc_grants)}) > 1:
+            raise ValueError("oidc_issuer, oidc_audience and oidc_grants go together")
         return self
 
     @property

@@ -45,6 +45,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies.split(),
         timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
     )
     Server(config).run()

@@ -14,9 +14,13 @@ from service.api.auth import authenticate
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.description import describe
+from service.api.last_used import LastUsed
+from service.api.limits import Limits
 from service.api.metrics import Metrics
 from service.api.observe import Observe
+from service.api.oidc.provider import provider_of
 from service.api.pulse import Pulse
+from service.api.quota_headers import QuotaHeaders
 from service.api.routes import (
     adapters,
     audit,
@@ -85,9 +89,20 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
         with suppress(IntegrityError), store.write() as unit:
             ensure_admin_key(unit, vault, settings.admin_key.get_secret_value())
     app = bare_app()
-    pulse, metrics = Pulse(store), Metrics(store, settings)
-    app.state.context = Context(settings, store, vault, blobs, pulse, _domain_signer(settings))
+    metrics = Metrics(store, settings)
+    app.state.context = Context(
+        settings,
+        store,
+        vault,
+        blobs,
+        pulse=Pulse(store),
+        opendsr=_domain_signer(settings),
+        provider=provider_of(settings, vault.hashes.person),
+        limits=Limits(settings),
+        last_used=LastUsed(store),
+    )
     app.state.metrics = metrics
+    app.add_middleware(QuotaHeaders)
     app.add_middleware(BodyLimit, upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Observe, metrics=metrics)
     return app
@@ -124,7 +139,7 @@ def _router() -> APIRouter:
         router.include_router(
             module.router,
             dependencies=[Depends(authenticate)],
-            responses=problems.problems(401, 403, 422, 500, 503),
+            responses=problems.problems(401, 403, 422, 429, 500, 503),
         )
     # Its deliveries are refused unless they prove that an endpoint's sender made them (scopes.BY_SIGNATURE).
     router.include_router(inbound.router)
@@ -139,8 +154,10 @@ def _operation_id(route: APIRoute) -> str:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    beat = asyncio.create_task(app.state.context.pulse.beat())
+    context: Context = app.state.context
+    beats = [asyncio.create_task(one.beat()) for one in (context.pulse, context.last_used)]
     yield
-    beat.cancel()
-    with suppress(asyncio.CancelledError):
-        await beat
+    for beat in beats:
+        beat.cancel()
+        with suppress(asyncio.CancelledError):
+            await beat

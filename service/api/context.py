@@ -5,6 +5,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.api.last_used import LastUsed
+from service.api.limits import Limits
+from service.api.oidc.provider import Provider
 from service.api.pulse import Pulse
 from service.evidence.domain_certificate import DomainSigner
 from service.flows.vault import Vault
@@ -21,6 +24,9 @@ class Context:
     blobs: Blobs
     pulse: Pulse
     opendsr: DomainSigner | None
+    provider: Provider | None
+    limits: Limits
+    last_used: LastUsed
 
 
 # `async` only so that FastAPI does not spend a thread on it.

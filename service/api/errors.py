@@ -1,8 +1,11 @@
 """What can be wrong with a call as HTTP, before any flow is asked."""
 
+import math
 from collections.abc import Mapping
 
 from service.domain.errors import LetheError
+
+PROVIDER_RETRY_S = 10
 
 
 class HttpError(LetheError):
@@ -37,6 +40,27 @@ class RangeNotSatisfiable(HttpError):
     def __init__(self, size: int) -> None:
         super().__init__("The range lies outside the file.", fix=f"Ask for bytes 0 to {size - 1}.")
         self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class TooManyCalls(HttpError):
+    status = 429
+    default_code = "too-many-calls"
+    title = "Too many calls"
+
+    def __init__(self, detail: str, *, wait_s: float, code: str | None = None) -> None:
+        seconds = max(1, math.ceil(wait_s))
+        super().__init__(detail, fix="Wait as long as `Retry-After` says.", code=code, extra={"retry_after": seconds})
+        self.headers = {"Retry-After": str(seconds)}
+
+
+class ProviderAway(HttpError):
+    status = 503
+    default_code = "identity-provider-unavailable"
+    title = "The identity provider is away"
+
+    def __init__(self) -> None:
+        super().__init__("The keys of the identity provider cannot be read.", fix="Repeat the call, or use a key.")
+        self.headers = {"Retry-After": str(PROVIDER_RETRY_S)}
 
 
 class OpenDsrRefused(HttpError):

@@ -36,8 +36,8 @@ def problems(*statuses: int) -> Responses:
 
 _MEANINGS = {
     400: "The call is malformed.",
-    401: "The API key is missing, unknown, expired or revoked.",
-    403: "The key may not do this.",
+    401: "The API key is missing, unknown, expired or revoked, or the token of the identity provider is not good.",
+    403: "The caller may not do this.",
     404: "There is no such thing, or the key is not bound to it.",
     409: "The present state forbids this.",
     410: "Withdrawn.",
@@ -46,6 +46,7 @@ _MEANINGS = {
     415: "The media type is not accepted here.",
     416: "The range lies outside the file.",
     422: "The input cannot be accepted; `field` points at the culprit.",
+    429: "Too many calls; `Retry-After` says how long to wait.",
     500: "Something unexpected; `id` finds it in the log.",
     503: "The database is away; repeat the call.",
 }

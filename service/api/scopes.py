@@ -82,6 +82,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "resend_webhook_delivery": Scope.webhooks_manage,
     "create_key": Scope.keys_manage,
     "list_keys": Scope.keys_manage,
+    "rotate_key": Scope.keys_manage,
     "delete_key": Scope.keys_manage,
     "list_signing_keys": Scope.keys_manage,
     "rotate_signing_key": Scope.keys_manage,

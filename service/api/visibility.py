@@ -1,6 +1,6 @@
 """Find what a call names, unless the caller's key is bound to other lines: then it does not exist."""
 
-from service.api.auth import Actor
+from service.api.actor import Actor
 from service.domain.errors import Forbidden, NotFound
 from service.flows.lookup import find_dataset, find_line, find_request, find_run
 from service.store.database import Unit

@@ -16,7 +16,18 @@ from service.evidence import minhash
 from service.evidence.derivation import derive
 
 _PSEUDONYM = re.compile(r"erased:([0-9a-f]{64})")
-_PURPOSES = ("subject", "subject digest", "content", "shingle", "instance", "ledger", "api key", "body", "delivery")
+_PURPOSES = (
+    "subject",
+    "subject digest",
+    "content",
+    "shingle",
+    "instance",
+    "ledger",
+    "api key",
+    "body",
+    "delivery",
+    "person",
+)
 
 
 class KeyedHash:
@@ -84,6 +95,10 @@ class KeyedHash:
     def api_key(self, token: str) -> str:
         """An API key, as the database keeps it."""
         return self._hash("api key", token.encode())
+
+    def person(self, issuer: str, subject: str) -> str:
+        """A person or workload of an identity provider."""
+        return self._hash("person", json.dumps([issuer, subject]).encode())
 
     def body(self, body: bytes) -> str:
         """The raw body of a request, for its receipt."""

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import Strategy
-from service.domain.errors import Conflict, Forbidden
+from service.domain.errors import Conflict
 from service.domain.ids import new_id
 from service.domain.states import RequestState, TargetState
 from service.flows.certify import certify
 from service.flows.decide import in_state
 from service.flows.enqueue import enqueue_target
+from service.flows.four_eyes import require_another
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
 from service.flows.strategy import record_choice
@@ -31,8 +32,7 @@ def accept(unit: Unit, vault: Vault, request_id: str, *, actor: str, reason: str
         Conflict: nothing was measured that could be accepted.
     """
     request = _locked(unit, request_id)
-    if request.created_by == actor:
-        raise Forbidden("Who creates a request may not accept it.", fix="Let another key accept.", code="four-eyes")
+    require_another(unit, request, actor, verb="accept")
     stuck = [t for t in unit.targets.of_request(request_id) if t.state is TargetState.needs_attention]
     published = [target for target in stuck if target.version_id is not None]
     failed = [(t, run) for t in stuck if t not in published and (run := _measured_failure(unit, t)) is not None]

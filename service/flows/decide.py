@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from service.domain.errors import Forbidden, IllegalTransition, InvalidInput
+from service.domain.errors import IllegalTransition, InvalidInput
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState, RunState, TargetState
 from service.flows.enqueue import enqueue_target
 from service.flows.fail import hand_back, start_over
+from service.flows.four_eyes import require_another
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
 from service.store.database import Unit
@@ -19,8 +20,7 @@ def approve(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
         Forbidden: the approver is the creator.
     """
     request = in_state(unit, request_id, RequestState.awaiting_approval, verb="approve")
-    if request.created_by == actor:
-        raise Forbidden("Who creates a request may not approve it.", fix="Let another key approve.", code="four-eyes")
+    require_another(unit, request, actor, verb="approve")
     request.decided_by = actor
     waiting = [t for t in unit.targets.of_request(request_id) if t.state is TargetState.awaiting_approval]
     move_targets(unit, waiting, TargetState.queued)

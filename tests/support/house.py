@@ -157,10 +157,12 @@ class House:
         with self.store.write() as unit:
             publish_first_anchor(unit, self.vault, claimed, self.staged_anchor(seconds, predicted))
 
-    def submit(self, *operations: Operation, adapters: Sequence[str] | None = None, **fields: object) -> str:
+    def submit(
+        self, *operations: Operation, adapters: Sequence[str] | None = None, actor: str = ACTOR, **fields: object
+    ) -> str:
         command = Submission(operations=operations, adapters=None if adapters is None else tuple(adapters), **fields)  # type: ignore[arg-type]
         with self.store.write() as unit:
-            return submit(unit, self.vault, command, actor=ACTOR, body_hash="0").id
+            return submit(unit, self.vault, command, actor=actor, body_hash="0").id
 
     def queued_run(self, line_id: str, lane: Lane = Lane.answer) -> str | None:
         with self.store.read() as unit:

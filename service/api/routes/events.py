@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
-from service.api.auth import Actor, Caller
+from service.api.actor import Actor
+from service.api.auth import Caller
 from service.api.context import Context, InContext
 from service.api.errors import Malformed
+from service.api.limits import Limits
 from service.api.paging import MAX_LIMIT, InPages
 from service.api.problems import Responses, problems
 from service.api.schemas.feed import EventPage, EventRead
@@ -95,6 +98,18 @@ class Feed:
             group.cancel_scope.cancel()
 
 
+class CappedStream(EventSourceResponse):
+    """A stream that counts among those its caller holds open, from its first byte until it ends."""
+
+    def __init__(self, actor_id: str, limits: Limits, content: AsyncIterator[ServerSentEvent], **options: Any) -> None:
+        super().__init__(content, **options)
+        self._actor_id, self._limits = actor_id, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._limits.stream(self._actor_id):
+            await super().__call__(scope, receive, send)
+
+
 @router.get("", response_model=EventPage, responses={**_STREAM, **problems(400)})
 async def list_events(
     context: InContext,
@@ -118,7 +133,9 @@ async def list_events(
         after = await run_in_threadpool(feed.newest) if start == "now" else 0
     if STREAM in accept:
         stopping = anyio.Event()
-        return EventSourceResponse(
+        return CappedStream(
+            actor.id,
+            context.limits,
             feed.follow(after, stopping),
             ping=HEARTBEAT_S,
             sep="\n",

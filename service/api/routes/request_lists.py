@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from service.api import csv_table
-from service.api.auth import Actor, Caller
+from service.api.actor import Actor
+from service.api.auth import Caller
 from service.api.context import Context, InContext
 from service.api.negotiation import AsCsv
 from service.api.paging import InPages, Paging

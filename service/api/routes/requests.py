@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
 
-from service.api.auth import Actor, Caller
+from service.api.actor import Actor
+from service.api.auth import Caller
 from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
 from service.api.negotiation import AsHtml

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from service.api import uploads
-from service.api.auth import Actor, Caller
+from service.api.actor import Actor
+from service.api.auth import Caller
 from service.api.context import Context, InContext
 from service.api.idempotency import Answer, Creation, UploadCreation
 from service.api.paging import InPages

@@ -9,6 +9,8 @@ from service.domain.adapters import LineName
 from service.domain.clocks import Moment
 from service.domain.scopes import Scope
 
+ROTATION_OVERLAP_S, LONGEST_OVERLAP_S = 86_400, 30 * 86_400
+
 
 class KeyCreate(Input):
     name: str = Field(min_length=1, max_length=200, description="A name for people.", examples=["privacy desk"])
@@ -30,12 +32,32 @@ class KeyRead(Output):
     created_at: datetime = Field(description="When it was made.")
     expires_at: datetime | None = Field(description="When it stops working.")
     revoked_at: datetime | None = Field(description="When it was revoked.")
+    last_used_at: datetime | None = Field(description="When it was last used, to some minutes.")
+    person: str | None = Field(
+        description="The person of the identity provider who made it, and as whom it counts where two people are "
+        "asked for.",
+        examples=["oidc:3f6c…"],
+    )
 
 
 class KeyCreated(KeyRead):
     token: str | None = Field(
         description="The key itself. Shown this once; null when the answer is repeated.", examples=["lethe_…"]
     )
+
+
+class KeyRotation(Input):
+    overlap_s: int = Field(
+        default=ROTATION_OVERLAP_S,
+        ge=0,
+        le=LONGEST_OVERLAP_S,
+        description="For how many seconds what was sent for the key so far works too; 0 if it has leaked.",
+        examples=[86_400],
+    )
+
+
+class KeyRotated(KeyCreated):
+    previous_until: datetime = Field(description="When what was sent for the key before stops working.")
 
 
 class KeyPage(Page[KeyRead]):

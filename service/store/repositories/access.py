@@ -1,24 +1,33 @@
 """API keys, idempotent responses and signing keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from service.domain.signing import KeyPurpose
 from service.store.repositories.base import Page, Repository
-from service.store.tables import ApiKey, IdempotentResponse, SigningKey
+from service.store.tables import ApiKey, ApiToken, IdempotentResponse, SigningKey
 
 
 class AccessRepository(Repository):
-    def add(self, row: ApiKey | IdempotentResponse | SigningKey) -> None:
+    def add(self, row: ApiKey | ApiToken | IdempotentResponse | SigningKey) -> None:
         self.session.add(row)
 
-    def key_by_hash(self, token_hash: str) -> ApiKey | None:
-        return self.session.scalar(select(ApiKey).where(ApiKey.token_hash == token_hash))
+    def token(self, token_hash: str) -> tuple[ApiToken, ApiKey] | None:
+        """A token, and the key it is of."""
+        query = select(ApiToken, ApiKey).join(ApiKey, ApiKey.id == ApiToken.key_id)
+        row = self.session.execute(query.where(ApiToken.token_hash == token_hash)).one_or_none()
+        return None if row is None else (row[0], row[1])
 
-    def key(self, key_id: str) -> ApiKey | None:
-        return self.session.get(ApiKey, key_id)
+    def tokens(self, key_id: str) -> Sequence[ApiToken]:
+        return self.session.scalars(select(ApiToken).where(ApiToken.key_id == key_id)).all()
+
+    def key(self, key_id: str, *, lock: bool = False) -> ApiKey | None:
+        return self.session.get(ApiKey, key_id, with_for_update=True if lock else None)
+
+    def mark_used(self, key_ids: Iterable[str], at: datetime) -> None:
+        self.session.execute(update(ApiKey).where(ApiKey.id.in_(key_ids)).values(last_used_at=at))
 
     def keys(self, *, after: str | None, limit: int) -> Page[ApiKey]:
         return self.page(select(ApiKey), ApiKey.id, after=after, limit=limit)

@@ -1,6 +1,6 @@
 """The schema. One module a topic; importing this package registers every table."""
 
-from service.store.tables.access import ApiKey, IdempotentResponse, SigningKey
+from service.store.tables.access import ApiKey, ApiToken, IdempotentResponse, SigningKey
 from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
 from service.store.tables.base import Base
 from service.store.tables.data import (
@@ -22,6 +22,7 @@ from service.store.tables.webhooks import WebhookDelivery, WebhookEndpoint, Webh
 __all__ = [
     "Alias",
     "ApiKey",
+    "ApiToken",
     "AuditRow",
     "Base",
     "Certificate",

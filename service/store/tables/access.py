@@ -1,8 +1,8 @@
-"""API keys, replayed responses and signing keys."""
+"""API keys and their tokens, replayed responses and signing keys."""
 
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.signing import KeyPurpose, RevocationReason
@@ -10,18 +10,37 @@ from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identi
 
 
 class ApiKey(Base):
-    """A bearer key, kept as a keyed hash. `lines`: the adapter lines it is bound to; none for all."""
+    """Who may call, and what. `lines`: the adapter lines it is bound to; none for all.
+
+    `person`: the actor id of the person of the identity provider who made it, or whose key did. `last_used_at` is
+    true to some minutes.
+    """
 
     __tablename__ = "api_keys"
 
     id: Mapped[str] = identifier()
     name: Mapped[str] = mapped_column(String(200))
-    token_hash: Mapped[str] = mapped_column(String(80), unique=True)
     scopes: Mapped[list[str]]
     lines: Mapped[list[str] | None]
+    person: Mapped[str | None] = mapped_column(String(48))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ApiToken(Base):
+    """What is sent for a key, as a keyed hash; rotation adds one, and lets those before expire.
+
+    Rows are never deleted: a token that was once replaced or revoked is known for ever, whoever brings it again.
+    """
+
+    __tablename__ = "api_tokens"
+
+    token_hash: Mapped[str] = mapped_column(String(80), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class IdempotentResponse(Base):

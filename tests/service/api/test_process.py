@@ -74,3 +74,25 @@ def test_its_log_names_routes_only(server: Server) -> None:
     log = server.log.read_text()
     assert "jane-doe" not in log
     assert "GET /v1/unlearning-requests 200" in log
+
+
+@pytest.mark.parametrize(("trusted", "counted_apart"), [("", False), ("127.0.0.0/8", True)])
+def test_whose_address_failures_are_counted_by(
+    settings: Settings, tmp_path: Path, trusted: str, counted_apart: bool
+) -> None:
+    """Anybody can send `X-Forwarded-For`; it is believed of proxies that the operator names."""
+    server = Server(
+        settings.model_copy(update={"trusted_proxies": trusted, "rate_limit_failures": 4}), tmp_path / "log-3"
+    )
+    try:
+        statuses = [
+            httpx.get(
+                f"{server.url}/v1/runs",
+                headers={"Authorization": "Bearer wrong", "X-Forwarded-For": f"203.0.113.{number}"},
+            ).status_code
+            for number in range(4)
+        ]
+        assert statuses == ([401] * 4 if counted_apart else [401, 401, 429, 429])
+    finally:
+        server.process.kill()
+        server.process.wait()

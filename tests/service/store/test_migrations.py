@@ -12,7 +12,7 @@ from service.domain.states import RequestState, TargetState
 from service.flows.lines import create_line
 from service.store.database import Store, Unit
 from service.store.migrate import at_head, configuration, upgrade
-from service.store.tables import Base, Line, OperationRow, Target, UnlearningRequest
+from service.store.tables import ApiToken, Base, Line, OperationRow, Target, UnlearningRequest
 
 
 def test_the_migrated_schema_is_the_declared_one(database_url: str) -> None:
@@ -97,6 +97,27 @@ def a_request(request_id: str, now: datetime) -> UnlearningRequest:
         id=request_id, state=RequestState.queued, received_at=now, due_at=now, created_at=now, created_by="key_1",
         every_line=True, operation_counts={}, receipt={},
     )  # fmt: skip
+
+
+def test_the_keys_of_before_0016_go_on_working_there_and_back(database_url: str) -> None:
+    store = Store(database_url)
+    command.downgrade(configuration(database_url), "0013")
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO api_keys (id, name, token_hash, scopes, created_at) "
+            "VALUES ('key_1', 'k', 'abc', '[]', '2026-01-01 00:00:00')"
+        )
+    upgrade(database_url)
+    with store.write() as unit:
+        found = unit.access.token("abc")
+        assert found is not None
+        assert found[1].id == "key_1"
+        unit.access.add(ApiToken(token_hash="newer", key_id="key_1", created_at=unit.now))
+    store.engine.dispose()
+    command.downgrade(configuration(database_url), "0013")
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT token_hash FROM api_keys").scalar_one() == "newer"
+    store.close()
 
 
 def test_the_way_back_from_0002_leaves_only_runs_that_0001_knows(database_url: str) -> None:
