@@ -16,6 +16,7 @@ from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
 from service.cli.commands.inbound import inbound
+from service.cli.commands.keys import keys
 from service.cli.commands.manifest import manifest
 from service.cli.commands.policy import policy
 from service.cli.commands.report import report
@@ -63,6 +64,7 @@ app.command()(agent)
 app.command()(verify)
 app.add_typer(audit, name="audit")
 app.add_typer(servers, name="servers")
+app.add_typer(keys, name="keys")
 app.add_typer(signing_keys, name="signing-keys")
 app.add_typer(inbound, name="inbound")
 app.add_typer(webhooks, name="webhooks")

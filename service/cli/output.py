@@ -11,7 +11,7 @@ from rich.table import Table
 
 from service.client.answers.adapters import Alias, Dataset, Line, RollForwardPlan, Version
 from service.client.answers.inbound import InboundEndpoint, NewInboundEndpoint
-from service.client.answers.operations import SigningKey
+from service.client.answers.operations import ApiKey, NewApiKey, SigningKey
 from service.client.answers.requests import Plan, Request, Run
 from service.client.answers.serving import ServingTarget
 from service.client.answers.webhooks import NewWebhookSecret, WebhookDelivery, WebhookEndpoint
@@ -33,7 +33,7 @@ COLOURS = {
     "quarantined": "dim",
 }
 # Ids are there to be copied.
-_IDS = frozenset({"dataset", "request", "run", "endpoint", "delivery"})
+_IDS = frozenset({"dataset", "request", "run", "endpoint", "delivery", "key"})
 
 
 class Output:
@@ -160,6 +160,23 @@ def replicas_table(target: ServingTarget) -> Table:
     failures = [f"{r.id}: {r.failure.code}: {r.failure.detail}" for r in target.replicas if r.failure]
     table.caption = escape("\n".join(failures)) or None
     return table
+
+
+def keys_table(keys: Sequence[ApiKey]) -> Table:
+    table = _table("key", "name", "lines", "scopes", "state", "last used")
+    new = [one.token for one in keys if isinstance(one, NewApiKey) and one.token]
+    for one in keys:
+        lines = "all" if one.lines is None else ", ".join(one.lines)
+        used = f"{one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never"
+        table.add_row(one.id, one.name, lines, ", ".join(one.scopes), _key_state(one), used)
+    table.caption = f"key, shown this once: {new[0]}" if new else None
+    return table
+
+
+def _key_state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {key.revoked_at:%Y-%m-%d}"
+    return "works" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M}"
 
 
 def signing_keys_table(keys: Iterable[SigningKey]) -> Table:

@@ -160,6 +160,7 @@ class Methods:
 
     create_key = asks(operations.create_key)
     list_keys = Gives(every(operations.list_keys))
+    rotate_key = asks(operations.rotate_key)
     delete_key = asks(operations.delete_key)
     list_signing_keys = asks(operations.list_signing_keys)
     rotate_signing_key = asks(operations.rotate_signing_key)

@@ -55,12 +55,20 @@ class ApiKey(Answer):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    person: str | None = None
 
 
 class NewApiKey(ApiKey):
     """`token`: the key itself, shown this once; None when the answer is repeated."""
 
     token: str | None = None
+
+
+class RotatedApiKey(NewApiKey):
+    """`previous_until`: when what was sent for the key before stops working."""
+
+    previous_until: datetime
 
 
 class SigningKey(Answer):

@@ -13,6 +13,7 @@ from service.client.answers.operations import (
     Live,
     NewApiKey,
     Ready,
+    RotatedApiKey,
     ServiceVersion,
     SigningKey,
 )
@@ -76,6 +77,15 @@ def create_key(
 def list_keys(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[ApiKey]]:
     """API keys, newest first, revoked ones too."""
     return Call("GET", KEYS, One(Page[ApiKey]), params={"cursor": cursor, "limit": limit})
+
+
+def rotate_key(
+    key_id: str, *, overlap_s: int | None = None, idempotency_key: str | None = None
+) -> Call[RotatedApiKey]:
+    """Give an API key another token, shown once; the one before works for `overlap_s`, by default a day, too."""
+    body = Json({} if overlap_s is None else {"overlap_s": overlap_s})
+    where = path(f"{KEYS}/{{key_id}}/rotate", key_id=key_id)
+    return Call("POST", where, One(RotatedApiKey), body=body, idempotency_key=new_key(idempotency_key))
 
 
 def delete_key(key_id: str) -> Call[None]:
