@@ -101,7 +101,7 @@ def a_request(request_id: str, now: datetime) -> UnlearningRequest:
 
 def test_the_keys_of_before_0016_go_on_working_there_and_back(database_url: str) -> None:
     store = Store(database_url)
-    command.downgrade(configuration(database_url), "0013")
+    command.downgrade(configuration(database_url), "0014")
     with store.engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO api_keys (id, name, token_hash, scopes, created_at) "
@@ -114,7 +114,7 @@ def test_the_keys_of_before_0016_go_on_working_there_and_back(database_url: str)
         assert found[1].id == "key_1"
         unit.access.add(ApiToken(token_hash="newer", key_id="key_1", created_at=unit.now))
     store.engine.dispose()
-    command.downgrade(configuration(database_url), "0013")
+    command.downgrade(configuration(database_url), "0014")
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT token_hash FROM api_keys").scalar_one() == "newer"
     store.close()
