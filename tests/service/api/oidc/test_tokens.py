@@ -37,19 +37,15 @@ class TestGood:
         provider.keys.append(signer.jwk())
         assert call(api, signer.sign(provider.claims())).status_code == 200
 
-    @pytest.mark.parametrize(
-        "changed",
-        [
-            {"aud": ["somebody", AUDIENCE]},
-            {"nbf": int(time.time()) - 5},
-            {"exp": int(time.time()) - 40},
-            {"iat": int(time.time()) + 40},
-            {"nbf": int(time.time()) + 40},
-        ],
-        ids=["one of several audiences", "nbf", "exp within a minute", "iat within a minute", "nbf within a minute"],
-    )
-    def test_claims(self, api: Api, provider: Issuer, signer: Signer, changed: dict[str, Any]) -> None:
-        assert call(api, signer.sign(provider.claims(**changed))).status_code == 200
+    def test_one_of_several_audiences(self, api: Api, provider: Issuer, signer: Signer) -> None:
+        assert call(api, signer.sign(provider.claims(aud=["somebody", AUDIENCE]))).status_code == 200
+
+    @pytest.mark.parametrize(("claim", "seconds"), [("nbf", -5), ("exp", -40), ("iat", 40), ("nbf", 40)])
+    def test_clocks_that_differ_by_less_than_a_minute(
+        self, api: Api, provider: Issuer, signer: Signer, claim: str, seconds: int
+    ) -> None:
+        token = signer.sign(provider.claims(**{claim: int(time.time()) + seconds}))
+        assert call(api, token).status_code == 200
 
     @pytest.mark.parametrize("type_", ["JWT", "at+jwt", "application/at+jwt"])
     def test_types(self, api: Api, provider: Issuer, signer: Signer, type_: str) -> None:
