@@ -26,6 +26,10 @@ MINE, THEIRS = "line-of-mine", "line-of-theirs"
 MADE_UP = "made-up"
 
 
+# POSTs that only read.
+READING = frozenset({"search_requests", "create_plan", "plan_roll_forward"})
+
+
 @dataclass(frozen=True)
 class Operation:
     """A route with one of its methods."""
@@ -40,7 +44,7 @@ class Operation:
 
     @property
     def changes(self) -> bool:
-        return self.method not in ("GET", "HEAD")
+        return self.method not in ("GET", "HEAD") and self.id not in READING
 
 
 def operations(app: FastAPI) -> Iterator[Operation]:
@@ -119,6 +123,7 @@ BODIES: Mapping[str, Body] = {
     "create_roll_forward": lambda _: {"version": "v1"},
     "create_plan": lambda things: removal("p1-0", adapters=[things.line]),
     "create_request": lambda things: removal("p1-0", adapters=[things.line]),
+    "search_requests": lambda things: {"subject": {"kind": "email", "value": things.subject}},
     "reject_request": lambda _: {"reason": "No."},
     "accept_request": lambda _: {"reason": "It may."},
     "extend_request": lambda _: {"due_at": "2150-01-01T00:00:00Z", "reason": "It takes long."},
