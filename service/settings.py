@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +43,14 @@ def _embedded_redis_url(given: dict[str, Any]) -> str:
 def _networks(value: str) -> str:
     for network in value.split():
         ip_network(network)
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("there is no such time zone") from None
     return value
 
 
@@ -177,6 +186,11 @@ class Settings(BaseSettings):
         description="Private key of that certificate (PEM), which signs acknowledgements.",
         json_schema_extra=_documented("none: no OpenDSR"),
     )
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC",
+        description="Where the days of legal clocks are counted: a name of the IANA time zone database "
+        "(`Europe/Berlin`).",
+    )
     worker_pool: str = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
@@ -241,6 +255,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """Where clients reach the API, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the days of legal clocks are counted."""
+        return ZoneInfo(self.time_zone)
 
     @property
     def mounts(self) -> list[str]:

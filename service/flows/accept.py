@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import Strategy
+from service.domain.decisions import Verb
 from service.domain.errors import Conflict
 from service.domain.ids import new_id
 from service.domain.states import RequestState, TargetState
 from service.flows.certify import certify
 from service.flows.decide import in_state
+from service.flows.decisions import note
 from service.flows.enqueue import enqueue_target
 from service.flows.four_eyes import require_another
 from service.flows.lookup import find_request
@@ -43,7 +45,7 @@ def accept(unit: Unit, vault: Vault, request_id: str, *, actor: str, reason: str
             code="nothing-to-accept",
             extra={"state": str(request.state)},
         )
-    request.reason = reason
+    note(unit, request, Verb.accept, actor=actor, reason=reason)
     unit.audit(actor, "request.accepted", request=request_id)
     unit.emit("request.accepted", request_id=request_id)
     for target, run in failed:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from service.domain.errors import Conflict
 from service.domain.operations import Operation
@@ -45,8 +45,9 @@ def file_ask(
     actor: str,
     lines: frozenset[str] | None,
     body_hash: str,
+    zone: tzinfo,
 ) -> Filed:
-    """Make the request, unless this ask has one. `lines`: those it may affect; None for all.
+    """Make the request, unless this ask has one. `lines`: those it may affect; None for all. `zone`: see `Submission`.
 
     Raises:
         Conflict: the same delivery asked for something else before.
@@ -63,6 +64,7 @@ def file_ask(
         regulation=ask.regulation,
         received_at=ask.received_at,
         within=lines,
+        zone=zone,
     )
     request = submit(unit, vault, command, actor=actor, body_hash=body_hash)
     unit.inbound.delivery(channel, key).request_id = request.id

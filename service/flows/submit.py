@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from service.domain.adapters import Policy, Strategy
-from service.domain.clocks import due_at
+from service.domain.clocks import ack_due_at, due_at
 from service.domain.errors import Conflict, InvalidInput
 from service.domain.ids import new_id
 from service.domain.operations import Operation, Remove
@@ -31,7 +31,7 @@ class Submission:
     """What a client asks for. `adapters` None: every line that holds a match.
 
     `urgent`: it waits neither for others nor for quiet hours to end. `within`: the lines that the caller can see; None
-    for all.
+    for all. `zone`: where the legal clock's days are counted.
     """
 
     operations: tuple[Operation, ...]
@@ -43,6 +43,7 @@ class Submission:
     due_at: datetime | None = None
     urgent: bool = False
     within: frozenset[str] | None = None
+    zone: tzinfo = UTC
 
 
 def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_hash: str) -> UnlearningRequest:
@@ -99,7 +100,7 @@ def _check_reference(unit: Unit, reference: str | None) -> None:
 
 def due_date(unit: Unit, command: Submission) -> datetime:
     """When the request is to be answered: as it says, else by the regulation's clock."""
-    return command.due_at or due_at(command.received_at or unit.now, command.regulation)
+    return command.due_at or due_at(command.received_at or unit.now, command.regulation, command.zone)
 
 
 def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_hash: str) -> UnlearningRequest:
@@ -113,6 +114,7 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
         client_reference=command.client_reference,
         regulation=command.regulation,
         received_at=received,
+        ack_due_at=ack_due_at(received, command.regulation, command.zone),
         due_at=due_date(unit, command),
         created_at=unit.now,
         created_by=actor,

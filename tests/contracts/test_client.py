@@ -26,6 +26,7 @@ from service.client.calls import adapters, datasets, inbound, operations, reques
 from service.client.methods import Methods
 from service.domain.adapters import BaseModelRef, Recipe, TrainingFormat
 from service.domain.canary import Bound, CanaryRules
+from service.domain.decisions import RejectionCode
 from service.domain.inbound import Provider
 from service.domain.serving import ServerKind
 from service.domain.signing import KeyPurpose, RevocationReason
@@ -57,6 +58,7 @@ SAMPLES: dict[str, Any] = {
     "changes": {"name": "privacy desk"}, "secret_id": "ins_1",
     "url": "https://example.com/hook", "scheme": SignatureScheme.hmac, "event_types": ["request.*"],
     "description": "privacy desk", "enabled": True, "overlap_s": 60, "since": MOMENT, "delivery_id": "whd_1",
+    "reason_code": RejectionCode.no_match,
     "search": looking_for(subject="jane", overdue=True, due_before=MOMENT),
 }  # fmt: skip
 # Where a name means something else.

@@ -7,6 +7,7 @@ from datetime import datetime
 from service.api.report.scale import signed
 from service.domain.acceptance import Shortfall
 from service.domain.adapters import ClaimLevel
+from service.domain.decisions import MEANINGS, RejectionCode, Verb
 from service.domain.measurements import Distribution, Group, Measurement, Outcome, Wish
 from service.domain.runs import RunKind
 from service.domain.states import RequestState, TargetState
@@ -43,9 +44,22 @@ REQUEST_WORDS: Mapping[RequestState, str] = {
     RequestState.needs_attention: "Stopped: somebody has to look at it.",
     RequestState.succeeded: "Answered on every adapter line that it affects.",
     RequestState.rejected: "Rejected; nothing was changed.",
-    RequestState.canceled: "Called off before work began.",
+    RequestState.canceled: "Called off; nothing was changed.",
     RequestState.failed: "Failed.",
 }
+
+DECISION_WORDS: Mapping[Verb, str] = {
+    Verb.approve: "Approved",
+    Verb.reject: "Rejected",
+    Verb.accept: "Accepted as it is",
+    Verb.cancel: "Called off",
+    Verb.hold: "Put on hold",
+    Verb.release: "Released",
+    Verb.extend: "Due date extended",
+    Verb.retry: "Tried again",
+}
+
+REJECTION_WORDS: Mapping[RejectionCode, str] = MEANINGS
 
 RUN_WORDS: Mapping[RunKind, str] = {
     RunKind.train: "Training",

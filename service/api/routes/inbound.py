@@ -40,7 +40,7 @@ def receive_delivery(
     response: Response,
 ) -> InboundAnswer:
     """File what a privacy platform asks for. Answered when it is committed; a repetition finds the same request."""
-    outcome = receive(context.store, context.vault, provider, endpoint_id, delivery)
+    outcome = receive(context.store, context.vault, provider, endpoint_id, delivery, zone=context.settings.zone)
     if isinstance(outcome, Ignored):
         response.status_code = 200
         return InboundAnswer(

@@ -69,6 +69,7 @@ def create_opendsr_request(body: RawBody, context: InContext, actor: Caller) -> 
                 actor=actor.id,
                 lines=actor.lines,
                 body_hash=context.vault.hashes.body(body),
+                zone=context.settings.zone,
             )
     request = filed.request
     answer = OpenDsrAccepted(
@@ -179,4 +180,4 @@ def _filed(unit: Unit, actor: Actor, subject_request_id: str) -> UnlearningReque
 
 
 def _status(request: UnlearningRequest) -> RequestStatus:
-    return foreign_state(request.state, request.outcome, on_hold=request.on_hold).opendsr
+    return foreign_state(request.state, request.outcome, request.rejection_code, on_hold=request.on_hold).opendsr

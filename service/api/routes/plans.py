@@ -18,4 +18,4 @@ router = APIRouter(prefix="/v1/unlearning-plans", tags=["requests"])
 def create_plan(body: RequestCreate, context: InContext, actor: Caller) -> PlanRead:
     """Show what a request with this body would do. Changes nothing."""
     with context.store.read() as unit:
-        return plan_read(plan(unit, context.vault, submission(body, actor)))
+        return plan_read(plan(unit, context.vault, submission(body, actor, context.settings.zone)))

@@ -1,5 +1,6 @@
 """Unlearning requests: file, follow, decide, prove."""
 
+from datetime import tzinfo
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -39,7 +40,7 @@ router = APIRouter(prefix=PATH, tags=["requests"])
 RequestId = Annotated[str, Path(max_length=48, description="The request's id.", examples=["req_0192…"])]
 
 
-def submission(body: RequestCreate, actor: Actor) -> Submission:
+def submission(body: RequestCreate, actor: Actor, zone: tzinfo) -> Submission:
     """The body as a flow takes it, kept to the lines that the actor sees."""
     return Submission(
         operations=tuple(body.operations),
@@ -51,6 +52,7 @@ def submission(body: RequestCreate, actor: Actor) -> Submission:
         due_at=body.due_at,
         urgent=body.urgent,
         within=actor.lines,
+        zone=zone,
     )
 
 
@@ -59,7 +61,8 @@ def create_request(body: RequestCreate, context: InContext, actor: Caller, creat
     """File an unlearning request. The answer holds a signed receipt."""
 
     def effect(unit: Unit) -> Answer:
-        request = submit(unit, context.vault, submission(body, actor), actor=actor.id, body_hash=creation.body_hash)
+        command = submission(body, actor, context.settings.zone)
+        request = submit(unit, context.vault, command, actor=actor.id, body_hash=creation.body_hash)
         return Answer(202, request_accepted(unit, request), f"{PATH}/{request.id}")
 
     return creation.once(effect)
@@ -131,7 +134,8 @@ def reject_request(request_id: RequestId, body: Rejection, context: InContext, a
     """Deny a request that waits for approval."""
     with context.store.write() as unit:
         visible_request(unit, actor, request_id)
-        return request_read(unit, decide.reject(unit, request_id, actor=actor.id, reason=body.reason))
+        code, reason = body.reason_code, body.reason
+        return request_read(unit, decide.reject(unit, request_id, actor=actor.id, reason_code=code, reason=reason))
 
 
 @router.post("/{request_id}/accept", responses=problems(400, 404, 409, 413, 415))
@@ -149,7 +153,7 @@ def accept_request(request_id: RequestId, body: Acknowledgement, context: InCont
 
 @router.post("/{request_id}/cancel", responses=problems(404, 409))
 def cancel_request(request_id: RequestId, context: InContext, actor: Caller) -> RequestRead:
-    """Call a request off before a worker takes it."""
+    """Call a request off before anything of it is published. A run that works on it is aborted."""
     with context.store.write() as unit:
         visible_request(unit, actor, request_id)
         return request_read(unit, decide.cancel(unit, request_id, actor=actor.id))
@@ -174,11 +178,11 @@ def release_request(request_id: RequestId, context: InContext, actor: Caller) ->
 
 @router.post("/{request_id}/extend", responses=problems(400, 404, 409, 413, 415))
 def extend_request(request_id: RequestId, body: Extension, context: InContext, actor: Caller) -> RequestRead:
-    """Move the due date, once and before it passes."""
+    """Move the due date, once, before it passes, and no further than the regulation allows."""
     with context.store.write() as unit:
         visible_request(unit, actor, request_id)
-        request = decide.extend(unit, request_id, due_at=body.due_at, reason=body.reason, actor=actor.id)
-        return request_read(unit, request)
+        extension = decide.Extension(body.due_at, body.reason, context.settings.zone)
+        return request_read(unit, decide.extend(unit, request_id, extension, actor=actor.id))
 
 
 @router.post("/{request_id}/retry", responses=problems(404, 409))

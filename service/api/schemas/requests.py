@@ -8,6 +8,7 @@ from service.api.schemas.common import Failure, Input, JsonObject, Output
 from service.domain.acceptance import Acceptance
 from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.clocks import Moment
+from service.domain.decisions import Decision, RejectionCode
 from service.domain.operations import Operation
 from service.domain.serving import ServerKind
 from service.domain.states import Outcome, RequestState, TargetState
@@ -41,7 +42,7 @@ class RequestCreate(Input):
     regulation: str | None = Field(
         default=None,
         pattern=r"^[a-z][a-z0-9_]{0,31}$",
-        description="Whose clock runs: `gdpr`, `uk_gdpr`, `ccpa`, or another name (30 days).",
+        description="Whose clock runs: `gdpr`, `uk_gdpr` (a month), `ccpa`, `cpra` (45 days), or another (30 days).",
         examples=["gdpr"],
     )
     received_at: Moment | None = Field(
@@ -103,14 +104,16 @@ class RequestRead(Output):
     strategy: Strategy | None = Field(description="The strategy asked for.", examples=["auto"])
     operation_counts: dict[str, int] = Field(description="Operations by type.", examples=[{"remove": 1}])
     received_at: datetime = Field(description="When the clock started.")
+    ack_due_at: datetime | None = Field(
+        description="When the data subject must have been told that it was received; null if the law sets no date."
+    )
     due_at: datetime = Field(description="When it must be answered.")
     overdue: bool = Field(description="Whether it is open past its due date.", examples=[False])
     extended_at: datetime | None = Field(description="When the due date was moved.")
     created_at: datetime = Field(description="When it was filed here.")
     finished_at: datetime | None = Field(description="When it became final.")
-    reason: str | None = Field(
-        description="Why it was rejected, held, extended or accepted.", examples=["identity not proven"]
-    )
+    rejection_code: RejectionCode | None = Field(description="Why it was rejected.", examples=["no_match"])
+    decisions: list[Decision] = Field(description="What people decided about it and why, oldest first.")
     targets: list[TargetRead] = Field(description="The affected lines.")
     failure: Failure | None = Field(description="What needs attention.")
     links: Links = Field(description="Where to go on.")
@@ -121,6 +124,9 @@ class RequestAccepted(RequestRead):
 
 
 class Rejection(Input):
+    reason_code: RejectionCode = Field(
+        default=RejectionCode.other, description="Why, as it is counted in reports.", examples=["no_match"]
+    )
     reason: str = Reason
 
 
@@ -138,7 +144,11 @@ class Hold(Input):
 
 
 class Extension(Input):
-    due_at: Moment = Field(description="The new due date.", examples=["2026-03-01T00:00:00Z"])
+    due_at: Moment = Field(
+        description="The new due date. At most three months after receipt under `gdpr` and `uk_gdpr`, 90 days under "
+        "`ccpa` and `cpra`.",
+        examples=["2026-03-01T00:00:00Z"],
+    )
     reason: str = Reason
 
 

@@ -33,10 +33,12 @@ COLUMNS: Mapping[str, Callable[[RequestRead], object]] = {
     "adapters": lambda read: " ".join(target.adapter for target in read.targets),
     "versions": lambda read: " ".join(target.version or "-" for target in read.targets),
     "received_at": lambda read: _moment(read.received_at),
+    "ack_due_at": lambda read: _moment(read.ack_due_at),
     "due_at": lambda read: _moment(read.due_at),
     "extended_at": lambda read: _moment(read.extended_at),
     "created_at": lambda read: _moment(read.created_at),
     "finished_at": lambda read: _moment(read.finished_at),
+    "rejection_code": lambda read: read.rejection_code,
     "failure": lambda read: None if read.failure is None else read.failure.code,
 }
 

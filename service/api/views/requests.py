@@ -20,6 +20,7 @@ from service.api.views.adapters import version_name
 from service.domain.runs import answering, lane_of
 from service.domain.states import TERMINAL_REQUEST_STATES, TargetState
 from service.flows.claim import waiting_for
+from service.flows.decisions import decisions_of
 from service.flows.facts import acceptance_of, replica_facts
 from service.flows.plan import Plan
 from service.store.database import Unit
@@ -50,12 +51,14 @@ def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
         "strategy": request.strategy,
         "operation_counts": request.operation_counts,
         "received_at": request.received_at,
+        "ack_due_at": request.ack_due_at,
         "due_at": request.due_at,
         "overdue": not is_terminal and request.due_at < unit.now,
         "extended_at": request.extended_at,
         "created_at": request.created_at,
         "finished_at": request.finished_at,
-        "reason": request.reason,
+        "rejection_code": request.rejection_code,
+        "decisions": decisions_of(request),
         "targets": [_target(unit, request, target) for target in unit.targets.of_request(request.id)],
         "failure": _failure(request.failure),
         "links": _links(request.id),

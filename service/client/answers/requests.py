@@ -73,6 +73,17 @@ class Links(Answer):
     events: str
 
 
+class Decision(Answer):
+    """What a person decided about a request, and why; `due_at`: the new due date of an extension."""
+
+    verb: str
+    by: str
+    at: datetime
+    reason_code: str | None = None
+    reason: str | None = None
+    due_at: datetime | None = None
+
+
 class Request(Answer):
     """An unlearning request."""
 
@@ -87,12 +98,14 @@ class Request(Answer):
     strategy: str | None = None
     operation_counts: dict[str, int] = Field(default_factory=dict)
     received_at: datetime | None = None
+    ack_due_at: datetime | None = None
     due_at: datetime
     overdue: bool = False
     extended_at: datetime | None = None
     created_at: datetime
     finished_at: datetime | None = None
-    reason: str | None = None
+    rejection_code: str | None = None
+    decisions: list[Decision] = Field(default_factory=list)
     targets: list[Target] = Field(default_factory=list)
     failure: Failure | None = None
     links: Links

@@ -7,6 +7,7 @@ from typing import Any
 from service.client.answers.common import Page
 from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run
 from service.client.call import CSV, UPLOAD_S, Call, Every, Json, One, iso, new_key, path, text
+from service.domain.decisions import RejectionCode
 
 REQUESTS = "/v1/unlearning-requests"
 REQUEST = f"{REQUESTS}/{{request_id}}"
@@ -96,9 +97,9 @@ def approve_request(request_id: str) -> Call[Request]:
     return _decision(request_id, "approve")
 
 
-def reject_request(request_id: str, reason: str) -> Call[Request]:
+def reject_request(request_id: str, reason: str, *, reason_code: RejectionCode = RejectionCode.other) -> Call[Request]:
     """Deny a request that waits for approval."""
-    return _decision(request_id, "reject", {"reason": reason})
+    return _decision(request_id, "reject", {"reason_code": reason_code, "reason": reason})
 
 
 def accept_request(request_id: str, reason: str) -> Call[Request]:
@@ -107,7 +108,7 @@ def accept_request(request_id: str, reason: str) -> Call[Request]:
 
 
 def cancel_request(request_id: str) -> Call[Request]:
-    """Call a request off before a worker takes it."""
+    """Call a request off before anything of it is published."""
     return _decision(request_id, "cancel")
 
 
@@ -122,7 +123,7 @@ def release_request(request_id: str) -> Call[Request]:
 
 
 def extend_request(request_id: str, due_at: datetime, reason: str) -> Call[Request]:
-    """Move the due date, once and before it passes. `due_at` has a time zone."""
+    """Move the due date, once, before it passes, and as far as the law allows. `due_at` has a time zone."""
     return _decision(request_id, "extend", {"due_at": due_at.isoformat(), "reason": reason})
 
 

@@ -6,12 +6,16 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.adapters import ClaimLevel, Strategy
+from service.domain.decisions import RejectionCode
 from service.domain.states import Outcome, RequestState, TargetState
 from service.store.tables.base import Base, Json, UtcDateTime, enum_type, identifier
 
 
 class UnlearningRequest(Base):
-    """The legal object. `state` is derived from the targets whenever one of them moves."""
+    """The legal object. `state` is derived from the targets whenever one of them moves.
+
+    `due_soon_at`, `overdue_at`: when the alarm went off, if it did.
+    """
 
     __tablename__ = "requests"
 
@@ -23,13 +27,17 @@ class UnlearningRequest(Base):
     client_reference: Mapped[str | None] = mapped_column(String(200), unique=True)
     regulation: Mapped[str | None] = mapped_column(String(32))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ack_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     extended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    due_soon_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    overdue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(48))
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     decided_by: Mapped[str | None] = mapped_column(String(48))
-    reason: Mapped[str | None] = mapped_column(String(500))
+    decisions: Mapped[list[Json]] = mapped_column(default=list)
+    rejection_code: Mapped[RejectionCode | None] = mapped_column(enum_type(RejectionCode))
     every_line: Mapped[bool]
     urgent: Mapped[bool] = mapped_column(default=False)
     operation_counts: Mapped[Json]

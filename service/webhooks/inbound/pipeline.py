@@ -4,7 +4,7 @@ When this returns, the request is committed.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from service.domain.errors import NotFound
 from service.domain.states import RequestState
@@ -31,8 +31,10 @@ class Accepted:
     is_repeated: bool
 
 
-def receive(store: Store, vault: Vault, provider: str, endpoint_id: str, delivery: Delivery) -> Accepted | Ignored:
-    """File what a delivery asks for.
+def receive(
+    store: Store, vault: Vault, provider: str, endpoint_id: str, delivery: Delivery, *, zone: tzinfo
+) -> Accepted | Ignored:
+    """File what a delivery asks for. `zone`: where the legal clock's days are counted.
 
     Raises:
         NotFound, Gone: the provider or the endpoint.
@@ -58,6 +60,7 @@ def receive(store: Store, vault: Vault, provider: str, endpoint_id: str, deliver
             actor=endpoint_id,
             lines=None if lines is None else frozenset(lines),
             body_hash=vault.hashes.body(delivery.body),
+            zone=zone,
         )
         request = filed.request
         return Accepted(request.id, request.state, request.due_at, request.receipt, filed.is_repeated)

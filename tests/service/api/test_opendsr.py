@@ -70,7 +70,7 @@ def test_an_erasure_is_filed_followed_and_answered(api: Api) -> None:
     answer = acknowledged(api, api.client.post(URL, content=sent), 201)
     assert base64.b64decode(str(answer["encoded_request"])) == sent
     assert answer["subject_request_id"] == body["subject_request_id"]
-    assert answer["expected_completion_time"] == "2026-02-28T15:00:00Z"
+    assert answer["expected_completion_time"] == "2026-03-02T23:59:59Z"
     path = f"{URL}/{body['subject_request_id']}"
     status = acknowledged(api, api.client.get(path), 200)
     assert (status["request_status"], status["results_count"]) == ("pending", 2)

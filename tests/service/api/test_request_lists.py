@@ -214,7 +214,7 @@ class TestCsv:
         expected = {
             "client_reference": "DSR-1", "regulation": "gdpr", "remove": "1", "modify_query": "0",
             "correct_response": "0", "adapters": "bot", "versions": "v2", "received_at": "2026-01-31T12:00:00Z",
-            "due_at": "2026-02-28T12:00:00Z", "on_hold": "false", "failure": "", "outcome": read["outcome"] or "",
+            "due_at": "2026-03-02T23:59:59Z", "on_hold": "false", "failure": "", "outcome": read["outcome"] or "",
         }  # fmt: skip
         assert {name: first[name] for name in expected} == expected
         assert (second["adapters"], second["versions"]) == ("bot other", "v2 -")

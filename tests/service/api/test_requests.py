@@ -55,7 +55,7 @@ class TestFiling:
         assert [answer[key] for key in ("state", "is_terminal", "outcome", "on_hold", "client_reference")] == [
             "queued", False, None, False, "DSR-1",
         ]  # fmt: skip
-        assert datetime.fromisoformat(answer["due_at"]) == datetime(2026, 2, 28, 12, tzinfo=UTC)
+        assert datetime.fromisoformat(answer["due_at"]) == datetime(2026, 3, 2, 23, 59, 59, tzinfo=UTC)
         assert answer["operation_counts"] == {"remove": 1}
         (target,) = answer["targets"]
         assert [target[key] for key in ("adapter", "state", "strategy", "instance_count", "version")] == [
@@ -361,24 +361,43 @@ class TestDeciding:
 
     def test_rejection_needs_a_reason(self, api: Api, waiting: str) -> None:
         assert_problem(api.client.post(f"{waiting}/reject", json={}), 422, "invalid-input", field="/reason")
-        body = api.client.post(f"{waiting}/reject", json={"reason": "identity not proven"}).json()
-        assert [body[key] for key in ("state", "is_terminal", "reason")] == ["rejected", True, "identity not proven"]
+        unknown = {"reason": "identity not proven", "reason_code": "dislike"}
+        assert_problem(api.client.post(f"{waiting}/reject", json=unknown), 422, "invalid-input", field="/reason_code")
+        given = {"reason": "identity not proven", "reason_code": "insufficient_verification"}
+        body = api.client.post(f"{waiting}/reject", json=given).json()
+        assert [body[key] for key in ("state", "is_terminal", "rejection_code")] == [
+            "rejected", True, "insufficient_verification",
+        ]  # fmt: skip
+        (decision,) = body["decisions"]
+        assert {name: decision[name] for name in ("verb", *given)} == {"verb": "reject", **given}
+        assert decision["by"].startswith("key_")
+        (row,) = [r for r in api.client.get("/v1/audit").json()["items"] if r["action"] == "request.rejected"]
+        assert row["data"] == {"request": body["id"], "reason_code": "insufficient_verification"}
+
+    def test_a_rejection_without_a_code_is_for_another_reason(self, api: Api, waiting: str) -> None:
+        assert api.client.post(f"{waiting}/reject", json={"reason": "x"}).json()["rejection_code"] == "other"
 
     def test_cancelling_before_a_worker_takes_it(self, api: Api, line: str) -> None:
         path = filed(api, removal("p1-0"))
         assert api.client.post(f"{path}/cancel").json()["state"] == "canceled"
         assert_problem(api.client.post(f"{path}/cancel"), 409, "illegal-transition", state="canceled")
 
-    def test_but_not_after(self, api: Api, line: str) -> None:
-        path = filed(api, removal("p1-0"))
-        api.claim_queued(line)
-        assert_problem(api.client.post(f"{path}/cancel"), 409, "illegal-transition", state="running")
+    def test_or_until_it_is_published(self, api: Api, line: str) -> None:
+        first, second = filed(api, removal("p1-0")), filed(api, removal("p2-0"))
+        claimed = api.claim_queued(line)
+        assert api.client.get(first).json()["state"] == "running"
+        assert api.client.post(f"{first}/cancel").json()["state"] == "canceled"
+        assert api.client.get(f"/v1/runs/{claimed.run_id}").json()["state"] == "queued"
+        api.serve(line)
+        assert api.client.get(second).json()["state"] == "succeeded"
+        assert_problem(api.client.post(f"{second}/cancel"), 409, "illegal-transition", state="succeeded")
 
     def test_hold_and_release(self, api: Api, line: str) -> None:
         path = filed(api, removal("p1-0"))
         claimed = api.claim_queued(line)
         held = api.client.post(f"{path}/hold", json={"reason": "litigation"}).json()
-        assert [held[key] for key in ("state", "on_hold", "reason")] == ["queued", True, "litigation"]
+        assert [held[key] for key in ("state", "on_hold")] == ["queued", True]
+        assert [(one["verb"], one["reason"]) for one in held["decisions"]] == [("hold", "litigation")]
         assert api.client.get(f"/v1/runs/{claimed.run_id}").json()["state"] == "queued"
         assert_problem(api.client.post(f"{path}/hold"), 409, "illegal-transition", on_hold=True)
         released = api.client.post(f"{path}/release").json()
@@ -402,6 +421,20 @@ class TestDeciding:
         again = api.client.post(f"{path}/extend", json={"due_at": later, "reason": "complex"})
         assert_problem(again, 409, "illegal-transition")
 
+    def test_an_extension_ends_where_the_law_says(self, api: Api, line: str) -> None:
+        received = (datetime.now(UTC) - timedelta(days=2)).replace(microsecond=0)
+        filed_as = {"regulation": "ccpa", "received_at": received.isoformat()}
+        path = filed(api, removal("p1-0", **filed_as))
+        assert datetime.fromisoformat(api.client.get(path).json()["ack_due_at"]) > received + timedelta(days=13)
+        latest = (received + timedelta(days=90)).replace(hour=23, minute=59, second=59)
+        too_late = {"due_at": (latest + timedelta(seconds=1)).isoformat(), "reason": "complex"}
+        refused = api.client.post(f"{path}/extend", json=too_late)
+        assert_problem(refused, 422, "due-too-late", field="/due_at", latest=latest.isoformat())
+        allowed = {"due_at": latest.isoformat(), "reason": "complex"}
+        body = api.client.post(f"{path}/extend", json=allowed).json()
+        assert datetime.fromisoformat(body["due_at"]) == latest
+        assert [(one["verb"], one["reason"]) for one in body["decisions"]] == [("extend", "complex")]
+
     def test_retry_of_what_needs_attention(self, api: Api, line: str) -> None:
         path = filed(api, correction("p1-0", "x"))
         assert_problem(api.client.post(f"{path}/retry"), 409, "illegal-transition", state="queued")
@@ -422,7 +455,7 @@ class TestDeciding:
         assert_problem(api.client.post(f"{path}/accept", json=body), 403, "four-eyes")
         assert_problem(api.client_with(Scope.requests_manage).post(f"{path}/accept", json=body), 403, "missing-scope")
         answer = other.post(f"{path}/accept", json=body).json()
-        assert (answer["state"], answer["reason"]) == ("queued", "three greetings")
+        assert (answer["state"], answer["decisions"][-1]["reason"]) == ("queued", "three greetings")
         assert_problem(other.post(f"{path}/accept", json=body), 409, "illegal-transition", state="queued")
         api.serve(line, passed=False)
         assert api.client.get(path).json()["state"] == "succeeded"

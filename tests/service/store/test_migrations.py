@@ -7,8 +7,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.domain.adapters import BaseModelRef, Policy, Strategy
+from service.domain.decisions import RejectionCode, Verb
 from service.domain.runs import RunKind
 from service.domain.states import RequestState, TargetState
+from service.flows.decisions import decisions_of, note
 from service.flows.lines import create_line
 from service.store.database import Store, Unit
 from service.store.migrate import at_head, configuration, upgrade
@@ -92,10 +94,31 @@ def add_target(unit: Unit, line: Line, request_id: str) -> None:
     unit.targets.add(target, [])
 
 
+def test_reasons_survive_the_way_to_decisions_and_back(database_url: str) -> None:
+    store = Store(database_url)
+    with store.write() as unit:
+        rejected, held, extended, plain = (a_request(f"req_{n}", unit.now) for n in range(4))
+        rejected.state, rejected.rejection_code = RequestState.rejected, RejectionCode.no_match
+        held.on_hold, extended.extended_at = True, unit.now
+        for row, verb in ((rejected, Verb.reject), (held, Verb.hold), (extended, Verb.extend)):
+            note(unit, row, verb, actor="key_1", reason=f"because {verb}")
+        for row in (rejected, held, extended, plain):
+            unit.requests.add(row)
+    store.engine.dispose()
+    command.downgrade(configuration(database_url), "0011")
+    upgrade(database_url)
+    with store.read() as unit:
+        rows = [unit.requests.get(f"req_{n}") for n in range(4)]
+        told = [[(one.verb, one.reason) for one in decisions_of(row)] for row in rows if row is not None]
+        assert told == [[(verb, f"because {verb}")] for verb in (Verb.reject, Verb.hold, Verb.extend)] + [[]]
+        assert [row.rejection_code for row in rows if row is not None] == [RejectionCode.other, None, None, None]
+    store.close()
+
+
 def a_request(request_id: str, now: datetime) -> UnlearningRequest:
     return UnlearningRequest(
         id=request_id, state=RequestState.queued, received_at=now, due_at=now, created_at=now, created_by="key_1",
-        every_line=True, operation_counts={}, receipt={},
+        every_line=True, operation_counts={}, receipt={}, decisions=[], on_hold=False,
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def endpoints(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[House, dict[Pro
 def outcome_of(house: House, provider: str, endpoint_id: str, sent: Sent) -> Accepted | Ignored | LetheError:
     delivery = Delivery(dict(sent.headers), sent.body, datetime.now(UTC))
     try:
-        return receive(house.store, house.vault, provider, endpoint_id, delivery)
+        return receive(house.store, house.vault, provider, endpoint_id, delivery, zone=UTC)
     except LetheError as refusal:
         return refusal
 
