@@ -7,6 +7,7 @@ All parts of a deployment read the same settings. The table in the README is gen
 import hashlib
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -191,6 +192,9 @@ class Settings(BaseSettings):
         description="Where the days of legal clocks are counted: a name of the IANA time zone database "
         "(`Europe/Berlin`).",
     )
+    due_soon_days: int = Field(
+        default=7, ge=0, le=60, description="How many days before its due date an open request raises an alarm."
+    )
     worker_pool: str = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
@@ -260,6 +264,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """Where the days of legal clocks are counted."""
         return ZoneInfo(self.time_zone)
+
+    @property
+    def due_soon(self) -> timedelta:
+        """How long before its due date an open request raises an alarm."""
+        return timedelta(days=self.due_soon_days)
 
     @property
     def mounts(self) -> list[str]:

@@ -65,6 +65,11 @@ class _Work(Collector):
             "lethe_overdue_requests", "Open requests past their due date.", unit.requests.count_overdue(unit.now)
         )
         yield GaugeMetricFamily(
+            "lethe_due_soon_requests",
+            "Open requests that are due soon, by the setting LETHE_DUE_SOON_DAYS.",
+            unit.requests.count_due_soon(unit.now, self._settings.due_soon),
+        )
+        yield GaugeMetricFamily(
             "lethe_overdue_shreddings",
             "Targets whose data should have been shredded by now.",
             unit.targets.count_overdue(unit.now),

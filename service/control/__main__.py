@@ -38,7 +38,7 @@ def main() -> None:
         ),
         threading.Thread(
             target=keep,
-            args=(lambda: reconcile(store, blobs),),
+            args=(lambda: reconcile(store, blobs, due_soon=settings.due_soon),),
             kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
         ),
         threading.Thread(

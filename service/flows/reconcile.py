@@ -13,7 +13,7 @@ from service.flows.enqueue import enqueue_target
 from service.flows.fail import give_up, hand_back
 from service.flows.idle import is_due
 from service.flows.leave_out import drop_fold, queue_idle, unwanted_folds
-from service.flows.overdue import tell_overdue
+from service.flows.overdue import tell_due, tell_overdue
 from service.flows.sweep import sweep
 from service.flows.withdraw import withdraw_due
 from service.store.blobs import Blobs
@@ -22,6 +22,7 @@ from service.store.database import Store, Unit
 HINT_TIMEOUT_S = 60.0
 # How long a repeated call with an `Idempotency-Key` gets the first answer again.
 KEEP_RESPONSES = timedelta(days=30)
+DUE_SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,17 @@ class Repairs:
     compacted: int
     idle: int
     overdue: int
+    alarms: int
     deleted_trees: int
 
 
-def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOUT_S) -> Repairs:
-    """One pass. Each repair is its own transaction, so one broken line cannot hold up the others."""
+def reconcile(
+    store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOUT_S, due_soon: timedelta = DUE_SOON
+) -> Repairs:
+    """One pass. Each repair is its own transaction, so one broken line cannot hold up the others.
+
+    `due_soon`: how long before its due date a request raises an alarm.
+    """
     with store.read() as unit:
         expired = [run.id for run in unit.runs.expired(unit.now)]
         unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s) if is_due(unit, run)]
@@ -68,8 +75,10 @@ def reconcile(store: Store, blobs: Blobs, *, hint_timeout_s: float = HINT_TIMEOU
         idle = queue_idle(unit)
     with store.write() as unit:
         overdue = tell_overdue(unit)
+    with store.write() as unit:
+        alarms = tell_due(unit, within=due_soon)
     deleted = sweep(store, blobs)
-    return Repairs(len(expired), len(unheard), missing, canaries, withdrawn, compacted, idle, overdue, deleted)
+    return Repairs(len(expired), len(unheard), missing, canaries, withdrawn, compacted, idle, overdue, alarms, deleted)
 
 
 def _take_back(unit: Unit, run_id: str) -> None:

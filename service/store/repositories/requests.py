@@ -1,13 +1,13 @@
 """Unlearning requests, operations and certificates."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState
 from service.store.repositories.base import Page, Repository
-from service.store.repositories.request_filter import RequestFilter, is_overdue
+from service.store.repositories.request_filter import RequestFilter, is_due_within, is_overdue
 from service.store.repositories.visibility import View
 from service.store.tables import Certificate, OperationRow, RequestSubject, UnlearningRequest
 
@@ -47,6 +47,24 @@ class RequestRepository(Repository):
 
     def count_overdue(self, now: datetime) -> int:
         return self.session.scalar(select(func.count()).where(is_overdue(now))) or 0
+
+    def count_due_soon(self, now: datetime, within: timedelta) -> int:
+        return self.session.scalar(select(func.count()).where(is_due_within(now, within))) or 0
+
+    def late_untold(self, now: datetime) -> Sequence[UnlearningRequest]:
+        """Overdue requests of which nobody was told yet, locked until the transaction ends.
+
+        Those that another transaction has locked are for the next time.
+        """
+        return self._locked(is_overdue(now), UnlearningRequest.overdue_at.is_(None))
+
+    def soon_untold(self, now: datetime, within: timedelta) -> Sequence[UnlearningRequest]:
+        """Open requests that are due within that time, of which nobody was told yet; locked likewise."""
+        return self._locked(is_due_within(now, within), UnlearningRequest.due_soon_at.is_(None))
+
+    def _locked(self, *conditions: ColumnElement[bool]) -> Sequence[UnlearningRequest]:
+        query = select(UnlearningRequest).where(*conditions).order_by(UnlearningRequest.id)
+        return self.session.scalars(query.with_for_update(skip_locked=True)).all()
 
     def list(self, wanted: RequestFilter = EVERYTHING, *, after: str | None, limit: int) -> Page[UnlearningRequest]:
         query = select(UnlearningRequest).where(*wanted.conditions())

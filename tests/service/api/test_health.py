@@ -1,6 +1,6 @@
 """Operations: probes, metrics, version, keys."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,15 @@ class TestMetrics:
             (target,) = unit.targets.of_request(request)
             target.shred_by = unit.now - timedelta(seconds=1)
         assert metrics(api)["lethe_overdue_shreddings", frozenset()] == 1
+
+    def test_requests_that_are_late_or_nearly_so(self, api: Api) -> None:
+        api.line("bot", people(10))
+        for number, received in enumerate((-31, -24, -20)):
+            moment = (datetime.now(UTC) + timedelta(days=received)).isoformat()
+            api.client.post("/v1/unlearning-requests", json=removal(f"p{number}-0", received_at=moment))
+        found = metrics(api)
+        assert found["lethe_due_soon_requests", frozenset()] == 1
+        assert found["lethe_overdue_requests", frozenset()] == 1
 
     def test_calls_are_measured_by_route_and_never_by_id(self, api: Api) -> None:
         api.line("bot", people(4))
