@@ -60,6 +60,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "release_request": Scope.requests_manage,
     "extend_request": Scope.requests_manage,
     "retry_request": Scope.requests_manage,
+    "get_summary": Scope.requests_read,
     "list_runs": Scope.runs_read,
     "get_run": Scope.runs_read,
     "list_events": Scope.events_read,

@@ -25,6 +25,7 @@ from service.cli.commands.roll_forward import roll_forward
 from service.cli.commands.servers import servers
 from service.cli.commands.signing_keys import signing_keys
 from service.cli.commands.status import status
+from service.cli.commands.summary import summary
 from service.cli.commands.train import import_adapter, train
 from service.cli.commands.unlearning import submit
 from service.cli.commands.up import up
@@ -51,6 +52,7 @@ app.command()(submit)
 app.command()(accept)
 app.command()(status)
 app.command()(report)
+app.command()(summary)
 app.command()(versions)
 app.command()(policy)
 app.command()(rebuild)

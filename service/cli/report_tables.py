@@ -1,4 +1,4 @@
-"""A report on the terminal: one table of lines, then one of measurements for every run that has them."""
+"""Reports on the terminal: of one request a table of lines, then one of measurements for every run that has them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from service.client.answers.requests import LineReport, MeasuredRun, Report
+from service.client.answers.requests import Figures, LineReport, MeasuredRun, Report, Summary
 from service.domain.runs import RunKind
 
 MARKS = {
@@ -23,6 +23,23 @@ def report_tables(report: Report) -> RenderableType:
     for line in report.targets:
         parts += [_measurements(line, run) for run in line.runs if _verified(run).get("measurements")]
     return Group(*parts)
+
+
+def summary_table(summary: Summary) -> Table:
+    """A row for all requests, one a regulation and one an operation; below it why requests were denied."""
+    table = _table("requests", "received", "complied", "denied", "no match", "canceled", "failed", "open", "overdue",
+                   "in time", "late", "mean days", "median days")  # fmt: skip
+    groups: list[tuple[str, Figures]] = [("all", summary.total)]
+    groups += [(one.regulation or "no regulation", one) for one in summary.by_regulation]
+    groups += [(one.operation, one) for one in summary.by_operation]
+    for name, one in groups:
+        counts = (one.received, one.complied, one.denied, one.no_match, one.canceled, one.failed, one.open,
+                  one.overdue, one.in_time, one.late)  # fmt: skip
+        days = ("" if value is None else f"{value:.2f}" for value in (one.mean_days, one.median_days))
+        table.add_row(name, *map(str, counts), *days)
+    denials = [f"denied, {one.reason_code}: {one.count}" for one in summary.denials]
+    table.caption = "\n".join(denials) or None
+    return table
 
 
 def _lines(report: Report) -> Table:

@@ -121,6 +121,8 @@ class Methods:
     extend_request = asks(requests.extend_request)
     retry_request = asks(requests.retry_request)
     list_swap_receipts = asks(serving.list_swap_receipts)
+    get_summary = asks(requests.get_summary)
+    export_summary = asks(requests.export_summary)
     list_runs = Gives(every(requests.list_runs))
     get_run = asks(requests.get_run)
 

@@ -22,6 +22,7 @@ from service.store.repositories import (
     InboundRepository,
     LedgerRepository,
     LineRepository,
+    ReportRepository,
     RequestRepository,
     RunRepository,
     ServingRepository,
@@ -49,6 +50,7 @@ class Unit:
         self.inbound = InboundRepository(session)
         self.ledger = LedgerRepository(session)
         self.lines = LineRepository(session)
+        self.reports = ReportRepository(session)
         self.requests = RequestRepository(session)
         self.runs = RunRepository(session)
         self.serving = ServingRepository(session)

@@ -50,6 +50,7 @@ SAMPLES: dict[str, Any] = {
     "record": Path("record.tar"), "archive": Path("adapter.tar"), "expected_losses": {"p1-0": 0.5},
     "uri": "file:///data/rows.jsonl", "body": unlearning(remove("p1-0"), received_at=MOMENT, due_at=MOMENT),
     "due_at": MOMENT, "created_after": MOMENT, "created_before": MOMENT, "due_before": MOMENT,
+    "received_after": MOMENT, "received_before": MOMENT,
     "scopes": ["runs:read"], "lines": ["bot"], "expires_at": MOMENT,
     "purpose": KeyPurpose.models, "urls": ["http://vllm-0:8000"], "mount": "/adapters", "precision": "bfloat16",
     "max_lora_rank": 16, "target_modules": ["q_proj"], "api_key": "secret", "forget": True,

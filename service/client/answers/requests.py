@@ -193,6 +193,47 @@ class Report(Answer):
     targets: list[LineReport]
 
 
+class Figures(Answer):
+    """Requests, counted; days from receipt to answer, None if nothing was answered."""
+
+    received: int
+    complied: int
+    denied: int
+    no_match: int
+    canceled: int
+    failed: int
+    open: int
+    overdue: int
+    in_time: int
+    late: int
+    mean_days: float | None = None
+    median_days: float | None = None
+
+
+class RegulationFigures(Figures):
+    regulation: str | None = None
+
+
+class OperationFigures(Figures):
+    operation: str
+
+
+class Denials(Answer):
+    reason_code: str
+    count: int
+
+
+class Summary(Answer):
+    """Figures of the requests that were received in a period."""
+
+    received_after: datetime | None = None
+    received_before: datetime | None = None
+    total: Figures
+    by_regulation: list[RegulationFigures]
+    by_operation: list[OperationFigures]
+    denials: list[Denials]
+
+
 class Run(Answer):
     """One execution on one line; `progress` is the share of the stage that is done."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from service.client.answers.common import Page
-from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run
+from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run, Summary
 from service.client.call import CSV, UPLOAD_S, Call, Every, Json, One, iso, new_key, path, text
 from service.domain.decisions import RejectionCode
 
@@ -135,6 +135,37 @@ def retry_request(request_id: str) -> Call[Request]:
 def _decision(request_id: str, verb: str, body: Mapping[str, Any] | None = None) -> Call[Request]:
     where = path(f"{REQUEST}/{verb}", request_id=request_id)
     return Call("POST", where, One(Request), body=None if body is None else Json(body))
+
+
+def get_summary(
+    *,
+    received_after: datetime | None = None,
+    received_before: datetime | None = None,
+    regulation: str | None = None,
+    adapter: str | None = None,
+) -> Call[Summary]:
+    """Counts of the requests that were received in a period, and days until their answers. Dates have time zones."""
+    params = {
+        "received_after": iso(received_after),
+        "received_before": iso(received_before),
+        "regulation": regulation,
+        "adapter": adapter,
+    }
+    return Call("GET", "/v1/reports/summary", One(Summary), params=params)
+
+
+def export_summary(
+    *,
+    received_after: datetime | None = None,
+    received_before: datetime | None = None,
+    regulation: str | None = None,
+    adapter: str | None = None,
+) -> Call[str]:
+    """The same as a table (CSV)."""
+    call = get_summary(
+        received_after=received_after, received_before=received_before, regulation=regulation, adapter=adapter
+    )
+    return Call(call.method, call.path, text, params=call.params, headers={"Accept": CSV})
 
 
 def list_runs(*, adapter: str | None = None, cursor: str | None = None, limit: int | None = None) -> Call[Page[Run]]:

@@ -6,6 +6,7 @@ from service.store.repositories.feed import FeedRepository
 from service.store.repositories.inbound import InboundRepository
 from service.store.repositories.ledger import LedgerRepository
 from service.store.repositories.lines import LineRepository
+from service.store.repositories.reports import ReportRepository
 from service.store.repositories.request_filter import RequestFilter
 from service.store.repositories.requests import RequestRepository
 from service.store.repositories.runs import RunRepository
@@ -24,6 +25,7 @@ __all__ = [
     "InboundRepository",
     "LedgerRepository",
     "LineRepository",
+    "ReportRepository",
     "RequestFilter",
     "RequestRepository",
     "RunRepository",

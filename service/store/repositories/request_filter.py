@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, select
 
@@ -25,6 +25,8 @@ class RequestFilter:
     client_reference: str | None = None
     regulation: str | None = None
     subject: tuple[str, ...] | None = None
+    received_after: datetime | None = None
+    received_before: datetime | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     due_before: datetime | None = None
@@ -40,12 +42,16 @@ class RequestFilter:
         ):
             if wanted is not None:
                 yield column == wanted
-        if self.created_after is not None:
-            yield row.created_at >= self.created_after
-        if self.created_before is not None:
-            yield row.created_at < self.created_before
-        if self.due_before is not None:
-            yield row.due_at < self.due_before
+        for moment, since in ((row.received_at, self.received_after), (row.created_at, self.created_after)):
+            if since is not None:
+                yield moment >= since
+        for moment, until in (
+            (row.received_at, self.received_before),
+            (row.created_at, self.created_before),
+            (row.due_at, self.due_before),
+        ):
+            if until is not None:
+                yield moment < until
         if self.overdue_at is not None:
             yield is_overdue(self.overdue_at)
         if self.line_id is not None:
@@ -59,3 +65,9 @@ class RequestFilter:
 def is_overdue(now: datetime) -> ColumnElement[bool]:
     """Whether a request is open past its due date."""
     return and_(UnlearningRequest.due_at < now, UnlearningRequest.state.not_in(TERMINAL_REQUEST_STATES))
+
+
+def is_due_within(now: datetime, within: timedelta) -> ColumnElement[bool]:
+    """Whether a request is open and due in that time, but not yet."""
+    due, state = UnlearningRequest.due_at, UnlearningRequest.state
+    return and_(due >= now, due < now + within, state.not_in(TERMINAL_REQUEST_STATES))
