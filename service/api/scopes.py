@@ -50,6 +50,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "get_request": Scope.requests_read,
     "get_report": Scope.requests_read,
     "get_receipt": Scope.requests_read,
+    "get_refusal": Scope.requests_read,
     "list_certificates": Scope.requests_read,
     "list_swap_receipts": Scope.requests_read,
     "approve_request": Scope.requests_approve,

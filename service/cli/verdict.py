@@ -4,13 +4,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from service.cli.output import Output
-from service.evidence.plain_words import Reading, read_audit_head, read_certificate, read_receipt, read_swap_receipt
+from service.evidence.plain_words import (
+    Reading,
+    read_audit_head,
+    read_certificate,
+    read_receipt,
+    read_refusal,
+    read_swap_receipt,
+)
 from service.evidence.statements import timestamp
 from service.evidence.verification import Verification
 
 _READERS: Mapping[str, Callable[..., Reading]] = {
     "certificate": read_certificate,
     "receipt": read_receipt,
+    "refusal": read_refusal,
     "audit head": read_audit_head,
     "swap receipt": read_swap_receipt,
 }

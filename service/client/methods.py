@@ -111,6 +111,7 @@ class Methods:
     get_report = asks(requests.get_report)
     get_report_page = asks(requests.get_report_page)
     get_receipt = asks(requests.get_receipt)
+    get_refusal = asks(requests.get_refusal)
     list_certificates = asks(requests.list_certificates)
     approve_request = asks(requests.approve_request)
     reject_request = asks(requests.reject_request)

@@ -98,6 +98,20 @@ def read_audit_head(said: Predicate) -> Reading:
     )
 
 
+def read_refusal(said: Predicate) -> Reading:
+    """A refusal in plain words."""
+    reason, due = said.get("reason") or {}, "by" if said.get("within_deadline") else "after"
+    return Reading(
+        claims=(
+            f"Request {said.get('request')} was refused on {said.get('issued_at')} by {said.get('refused_by')}.",
+            f"The reason given was {reason.get('code')}: {reason.get('meaning')}",
+            f"It had been received on {said.get('received_at')}, and was refused {due} its due date, "
+            f"{said.get('due_at')}.",
+        ),
+        limits=("that the reason holds, or that the law allows it", _SIGNATURE),
+    )
+
+
 def read_swap_receipt(said: Predicate) -> Reading:
     """A swap receipt in plain words."""
     version, probe = said.get("version") or {}, said.get("probe") or {}

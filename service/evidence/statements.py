@@ -1,9 +1,10 @@
 """What Lethe signs: in-toto statements (v1) that carry no personal data.
 
-A *receipt* says that a request was accepted. A *certificate* says what was done about it on one
-adapter line, what was measured, and which copies of the data remain. Its subjects are the files of
-the new version, so anybody who holds them can match them. A *swap receipt* says that an inference replica answers like
-a version, whose files are its subjects. An *audit head* names the newest row of the audit chain.
+A *receipt* says that a request was accepted, a *refusal* that it was denied and why. A *certificate*
+says what was done about it on one adapter line, what was measured, and which copies of the data
+remain. Its subjects are the files of the new version, so anybody who holds them can match them. A
+*swap receipt* says that an inference replica answers like a version, whose files are its subjects.
+An *audit head* names the newest row of the audit chain.
 All are plain JSON objects, to be put into a signed envelope; every hash of data in them is keyed.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
+from service.domain.decisions import MEANINGS, RejectionCode
 from service.evidence.audit import Head
 from service.evidence.facts import (
     CertificateFacts,
@@ -31,6 +33,7 @@ Statement = dict[str, object]
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 RECEIPT = "urn:lethe:receipt:v1"
+REFUSAL = "urn:lethe:refusal:v1"
 CERTIFICATE = "urn:lethe:certificate:v1"
 AUDIT_HEAD = "urn:lethe:audit-head:v1"
 SWAP_RECEIPT = "urn:lethe:swap-receipt:v1"
@@ -74,6 +77,38 @@ def receipt(
             "received_at": timestamp(received_at),
             "due_at": timestamp(due_at),
             "operations": dict(operation_counts),
+        },
+    )
+
+
+def refusal(
+    *,
+    request_id: str,
+    subject: Sequence[Mapping[str, object]],
+    issued_at: datetime,
+    received_at: datetime,
+    due_at: datetime,
+    regulation: str | None,
+    client_reference: str | None,
+    operation_counts: Mapping[str, int],
+    code: RejectionCode,
+    refused_by: str,
+) -> Statement:
+    """The statement that a request was refused, and why. `subject`: that of its receipt."""
+    return _statement(
+        REFUSAL,
+        [dict(one) for one in subject],
+        {
+            "request": request_id,
+            "client_reference": client_reference,
+            "regulation": regulation,
+            "issued_at": timestamp(issued_at),
+            "received_at": timestamp(received_at),
+            "due_at": timestamp(due_at),
+            "within_deadline": issued_at <= due_at,
+            "operations": dict(operation_counts),
+            "reason": {"code": code.value, "meaning": MEANINGS[code]},
+            "refused_by": refused_by,
         },
     )
 

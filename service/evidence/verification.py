@@ -25,11 +25,12 @@ from service.domain.signing import RevocationReason
 from service.evidence import dsse
 from service.evidence.key_set import KeySet, PublishedKey
 from service.evidence.keys import STATEMENT_TYPE
-from service.evidence.statements import AUDIT_HEAD, CERTIFICATE, RECEIPT, STATEMENT, SWAP_RECEIPT, timestamp
+from service.evidence.statements import AUDIT_HEAD, CERTIFICATE, RECEIPT, REFUSAL, STATEMENT, SWAP_RECEIPT, timestamp
 
 KINDS: Mapping[str, str] = {
     CERTIFICATE: "certificate",
     RECEIPT: "receipt",
+    REFUSAL: "refusal",
     AUDIT_HEAD: "audit head",
     SWAP_RECEIPT: "swap receipt",
 }
@@ -63,7 +64,7 @@ class Verification:
 
     @property
     def kind(self) -> str | None:
-        """`certificate`, `receipt`, `audit head` or `swap receipt`."""
+        """`certificate`, `receipt`, `refusal`, `audit head` or `swap receipt`."""
         return None if self.statement is None else KINDS.get(str(self.statement.get("predicateType")))
 
     @property

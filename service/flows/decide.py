@@ -14,6 +14,8 @@ from service.flows.fail import hand_back, start_over
 from service.flows.four_eyes import require_another
 from service.flows.lookup import find_request
 from service.flows.progress import move_targets
+from service.flows.refusal import payload_digest, sign_refusal
+from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import Target, UnlearningRequest
 
@@ -36,10 +38,13 @@ def approve(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     return request
 
 
-def reject(unit: Unit, request_id: str, *, actor: str, reason_code: RejectionCode, reason: str) -> UnlearningRequest:
-    """Deny a request that waits for approval."""
+def reject(
+    unit: Unit, vault: Vault, request_id: str, *, actor: str, reason_code: RejectionCode, reason: str
+) -> UnlearningRequest:
+    """Deny a request that waits for approval, and sign that."""
     request = in_state(unit, request_id, RequestState.awaiting_approval, verb="reject")
     request.decided_by, request.rejection_code = actor, reason_code
+    request.refusal = sign_refusal(unit, vault, request, reason_code, actor=actor)
     note(unit, request, Verb.reject, actor=actor, reason_code=reason_code, reason=reason)
     unfinished = [
         t
@@ -47,7 +52,8 @@ def reject(unit: Unit, request_id: str, *, actor: str, reason_code: RejectionCod
         if t.state in (TargetState.awaiting_approval, TargetState.queued)
     ]
     move_targets(unit, unfinished, TargetState.rejected)
-    unit.audit(actor, "request.rejected", request=request_id, reason_code=reason_code)
+    digest = payload_digest(request.refusal)
+    unit.audit(actor, "request.rejected", request=request_id, reason_code=reason_code, sha256=digest)
     return request
 
 

@@ -20,6 +20,7 @@ from service.api.schemas.requests import (
     Extension,
     Hold,
     ReceiptRead,
+    RefusalRead,
     Rejection,
     ReportRead,
     RequestAccepted,
@@ -30,6 +31,7 @@ from service.api.schemas.serving_targets import SwapReceiptList
 from service.api.views.requests import PATH, certificate_read, report_read, request_accepted, request_read
 from service.api.views.serving_targets import swap_receipts
 from service.api.visibility import visible_request
+from service.domain.errors import NotFound
 from service.flows import decide
 from service.flows.accept import accept
 from service.flows.submit import Submission, submit
@@ -105,6 +107,16 @@ def get_receipt(request_id: RequestId, context: InContext, actor: Caller) -> Rec
         return ReceiptRead(request=request.id, envelope=request.receipt)
 
 
+@router.get("/{request_id}/refusal", responses=problems(404))
+def get_refusal(request_id: RequestId, context: InContext, actor: Caller) -> RefusalRead:
+    """Read the signed refusal of a request that was rejected. It tells the reason's code, and no free text."""
+    with context.store.read() as unit:
+        request = visible_request(unit, actor, request_id)
+        if request.refusal is None:
+            raise NotFound("The request was not rejected.", field="request_id", code="not-rejected")
+        return RefusalRead(request=request.id, envelope=request.refusal)
+
+
 @router.get("/{request_id}/certificates", responses=problems(404))
 def list_certificates(request_id: RequestId, context: InContext, actor: Caller) -> CertificateList:
     """List the signed certificates of a request, newest first."""
@@ -131,11 +143,13 @@ def approve_request(request_id: RequestId, context: InContext, actor: Caller) ->
 
 @router.post("/{request_id}/reject", responses=problems(400, 404, 409, 413, 415))
 def reject_request(request_id: RequestId, body: Rejection, context: InContext, actor: Caller) -> RequestRead:
-    """Deny a request that waits for approval."""
+    """Deny a request that waits for approval, with a signed refusal."""
     with context.store.write() as unit:
         visible_request(unit, actor, request_id)
-        code, reason = body.reason_code, body.reason
-        return request_read(unit, decide.reject(unit, request_id, actor=actor.id, reason_code=code, reason=reason))
+        request = decide.reject(
+            unit, context.vault, request_id, actor=actor.id, reason_code=body.reason_code, reason=body.reason
+        )
+        return request_read(unit, request)
 
 
 @router.post("/{request_id}/accept", responses=problems(400, 404, 409, 413, 415))

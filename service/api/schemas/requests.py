@@ -86,6 +86,7 @@ class Links(Output):
     report: str = Field(description="Measurements.", examples=["/v1/unlearning-requests/req_0192…/report"])
     certificates: str = Field(description="Signed statements.")
     receipt: str = Field(description="Signed proof of receipt.")
+    refusal: str | None = Field(description="Signed proof of rejection; null unless it was rejected.")
     swap_receipts: str = Field(description="Signed proof of what inference replicas serve.")
     events: str = Field(description="What happens to it.", examples=["/v1/events?request=req_0192…"])
 
@@ -173,6 +174,11 @@ class CertificateList(Output):
 class ReceiptRead(Output):
     request: str = Field(description="The request.", examples=["req_0192…"])
     envelope: JsonObject = Field(description="The receipt in a DSSE envelope.")
+
+
+class RefusalRead(Output):
+    request: str = Field(description="The request.", examples=["req_0192…"])
+    envelope: JsonObject = Field(description="The refusal in a DSSE envelope.")
 
 
 class MeasuredRun(Output):

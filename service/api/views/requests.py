@@ -61,7 +61,7 @@ def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
         "decisions": decisions_of(request),
         "targets": [_target(unit, request, target) for target in unit.targets.of_request(request.id)],
         "failure": _failure(request.failure),
-        "links": _links(request.id),
+        "links": _links(request),
     }
 
 
@@ -88,15 +88,16 @@ def _failure(failure: Mapping[str, object] | None) -> Failure | None:
     return None if failure is None else Failure(code=str(failure["code"]), detail=str(failure["detail"]))
 
 
-def _links(request_id: str) -> Links:
-    self = f"{PATH}/{request_id}"
+def _links(request: UnlearningRequest) -> Links:
+    self = f"{PATH}/{request.id}"
     return Links(
         self=self,
         report=f"{self}/report",
         certificates=f"{self}/certificates",
         receipt=f"{self}/receipt",
+        refusal=None if request.refusal is None else f"{self}/refusal",
         swap_receipts=f"{self}/swap-receipts",
-        events=f"/v1/events?request={request_id}",
+        events=f"/v1/events?request={request.id}",
     )
 
 

@@ -19,7 +19,9 @@ Keys = Annotated[
 @talks_to_service
 def verify(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate or receipt, as the API returns it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A certificate, receipt or refusal, as the API returns it.")
+    ],
     *,
     adapter: Annotated[
         Path | None,

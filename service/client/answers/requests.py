@@ -69,6 +69,7 @@ class Links(Answer):
     report: str
     certificates: str
     receipt: str
+    refusal: str | None = None
     swap_receipts: str
     events: str
 
@@ -118,6 +119,11 @@ class AcceptedRequest(Request):
 
 
 class Receipt(Answer):
+    request: str
+    envelope: Mapping[str, Any]
+
+
+class Refusal(Answer):
     request: str
     envelope: Mapping[str, Any]
 

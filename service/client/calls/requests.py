@@ -5,7 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from service.client.answers.common import Page
-from service.client.answers.requests import AcceptedRequest, Certificate, Plan, Receipt, Report, Request, Run, Summary
+from service.client.answers.requests import (
+    AcceptedRequest,
+    Certificate,
+    Plan,
+    Receipt,
+    Refusal,
+    Report,
+    Request,
+    Run,
+    Summary,
+)
 from service.client.call import CSV, UPLOAD_S, Call, Every, Json, One, iso, new_key, path, text
 from service.domain.decisions import RejectionCode
 
@@ -85,6 +95,11 @@ def get_report_page(request_id: str) -> Call[str]:
 def get_receipt(request_id: str) -> Call[Receipt]:
     """The signed receipt of a request."""
     return Call("GET", path(f"{REQUEST}/receipt", request_id=request_id), One(Receipt))
+
+
+def get_refusal(request_id: str) -> Call[Refusal]:
+    """The signed refusal of a request that was rejected."""
+    return Call("GET", path(f"{REQUEST}/refusal", request_id=request_id), One(Refusal))
 
 
 def list_certificates(request_id: str) -> Call[list[Certificate]]:

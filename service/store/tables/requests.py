@@ -42,6 +42,7 @@ class UnlearningRequest(Base):
     urgent: Mapped[bool] = mapped_column(default=False)
     operation_counts: Mapped[Json]
     receipt: Mapped[Json]
+    refusal: Mapped[Json | None]
     failure: Mapped[Json | None]
 
 

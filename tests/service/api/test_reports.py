@@ -52,7 +52,7 @@ class Office:
     def denied(self, day: float, after: float, code: RejectionCode, operation: Operation, **fields: Any) -> str:
         request = self.receive(day, operation, line="strict", **fields)
         with self.api.store.write() as unit:
-            decide.reject(unit, request, actor="key_other", reason_code=code, reason="so")
+            decide.reject(unit, self.api.vault, request, actor="key_other", reason_code=code, reason="so")
         self.ended(request, day + after)
         return request
 

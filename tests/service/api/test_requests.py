@@ -1,5 +1,7 @@
 """Unlearning requests over HTTP: filed, planned, followed, decided, proven; and every way to file a bad one."""
 
+import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -372,7 +374,26 @@ class TestDeciding:
         assert {name: decision[name] for name in ("verb", *given)} == {"verb": "reject", **given}
         assert decision["by"].startswith("key_")
         (row,) = [r for r in api.client.get("/v1/audit").json()["items"] if r["action"] == "request.rejected"]
-        assert row["data"] == {"request": body["id"], "reason_code": "insufficient_verification"}
+        envelope = api.client.get(body["links"]["refusal"]).json()["envelope"]
+        assert row["data"] == {
+            "request": body["id"],
+            "reason_code": "insufficient_verification",
+            "sha256": hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest(),
+        }
+
+    def test_a_refusal_is_signed_and_says_no_more_than_the_code(self, api: Api, waiting: str) -> None:
+        assert api.client.get(waiting).json()["links"]["refusal"] is None
+        assert_problem(api.client.get(f"{waiting}/refusal"), 404, "not-rejected")
+        receipt = api.client.get(f"{waiting}/receipt").json()["envelope"]
+        api.client.post(f"{waiting}/reject", json={"reason": "Jane is no customer", "reason_code": "no_match"})
+        envelope = api.client.get(f"{waiting}/refusal").json()["envelope"]
+        said, received = statement(api, envelope), statement(api, receipt)
+        assert said["predicateType"] == "urn:lethe:refusal:v1"
+        assert said["subject"] == received["subject"]
+        predicate = said["predicate"]
+        assert predicate["reason"] == {"code": "no_match", "meaning": "Nothing is held about who asks."}
+        assert (predicate["within_deadline"], predicate["operations"]) == (True, {"remove": 1})
+        assert "Jane" not in json.dumps(said)
 
     def test_a_rejection_without_a_code_is_for_another_reason(self, api: Api, waiting: str) -> None:
         assert api.client.post(f"{waiting}/reject", json={"reason": "x"}).json()["rejection_code"] == "other"

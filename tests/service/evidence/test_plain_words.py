@@ -8,6 +8,7 @@ import pytest
 
 from service.domain.acceptance import Acceptance, Shortfall
 from service.domain.adapters import ClaimLevel
+from service.domain.decisions import RejectionCode
 from service.domain.probes import ProbeOutcome
 from service.evidence.audit import Head
 from service.evidence.facts import CertificateFacts, Copy, DestroyedCopy, RemainingCopy, RemovedAdapter, Retirement
@@ -17,9 +18,10 @@ from service.evidence.plain_words import (
     read_audit_head,
     read_certificate,
     read_receipt,
+    read_refusal,
     read_swap_receipt,
 )
-from service.evidence.statements import audit_head, certificate, receipt, swap_receipt
+from service.evidence.statements import audit_head, certificate, receipt, refusal, swap_receipt
 from tests.support.evidence import HASHES, NOON, certificate_facts, swap_facts
 
 
@@ -158,6 +160,19 @@ def test_replicas_that_had_swapped_are_claimed_and_the_others_remain() -> None:
     assert any("replica rep_1 was proven" in claim and "support-bot@v2" in claim for claim in reading.claims)
     assert any("replica rep_2, which had not swapped" in line for line in reading.remains)
     assert not any("rep_1" in line for line in reading.remains)
+
+
+def test_a_refusal_says_why_and_not_that_it_is_right() -> None:
+    statement = refusal(
+        request_id="req_1", subject=[], issued_at=NOON, received_at=NOON, due_at=NOON, regulation="gdpr",
+        client_reference=None, operation_counts={"remove": 1}, code=RejectionCode.no_match, refused_by="key_1",
+    )  # fmt: skip
+    reading = read_refusal(statement["predicate"])  # type: ignore[arg-type]
+    told = " ".join(reading.claims)
+    assert "no_match: Nothing is held about who asks." in told
+    assert "refused by its due date" in told
+    assert "after" in " ".join(read_refusal({}).claims)
+    assert "that the reason holds, or that the law allows it" in reading.limits
 
 
 def test_a_swap_receipt_says_what_was_seen_and_no_more() -> None:

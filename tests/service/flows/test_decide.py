@@ -40,6 +40,12 @@ def needing_approval(house: House) -> tuple[str, str]:
     return line, house.submit(remove("p0-0"))
 
 
+def rejected(house: House, request: str, code: RejectionCode, reason: str) -> RequestState:
+    with house.store.write() as unit:
+        decide.reject(unit, house.vault, request, actor=OTHER, reason_code=code, reason=reason)
+    return house.request(request).state
+
+
 def canceled(house: House, request: str) -> RequestState:
     return decided(house, decide.cancel, request)
 
@@ -69,10 +75,7 @@ class TestApproval:
 
     def test_rejection_is_final(self, house: House) -> None:
         _, request = needing_approval(house)
-        assert (
-            decided(house, decide.reject, request, reason_code=RejectionCode.other, reason="exempt")
-            is RequestState.rejected
-        )
+        assert rejected(house, request, RejectionCode.other, "exempt") is RequestState.rejected
         with pytest.raises(IllegalTransition):
             decided(house, decide.approve, request)
 
@@ -245,7 +248,7 @@ def test_no_reason_is_lost(house: House) -> None:
     decided(house, decide.extend, request, extension=until(due))
     decided(house, decide.hold, request, reason="litigation again", actor="key_third")
     decided(house, decide.release, request)
-    decided(house, decide.reject, request, reason_code=RejectionCode.legal_exception, reason="freedom of expression")
+    rejected(house, request, RejectionCode.legal_exception, "freedom of expression")
     row = house.request(request)
     made = decisions_of(row)
     assert [(one.verb, one.reason) for one in made] == [

@@ -1,4 +1,4 @@
-"""Data subjects of requests as rows, by which requests are searched; decisions as a list; codes of rejections; alarms.
+"""Data subjects of requests as rows, by which requests are searched; decisions as a list; codes, refusals, alarms.
 
 Columns of `requests` are dropped in place: SQLite could not copy a table that others refer to.
 """
@@ -73,6 +73,7 @@ def _decisions() -> None:
     with op.batch_alter_table("requests") as batch_op:
         batch_op.add_column(sa.Column("decisions", sa.JSON(), nullable=False, server_default="[]"))
         batch_op.add_column(sa.Column("rejection_code", code, nullable=True))
+        batch_op.add_column(sa.Column("refusal", sa.JSON(), nullable=True))
         for name in ("ack_due_at", "due_soon_at", "overdue_at"):
             batch_op.add_column(sa.Column(name, MOMENT, nullable=True))
     bind = op.get_bind()
@@ -114,7 +115,7 @@ def downgrade() -> None:
         reasons = [made["reason"] for made in row.decisions if made["reason"] is not None]
         if reasons:
             bind.execute(sa.update(REQUESTS).where(REQUESTS.c.id == row.id).values(reason=reasons[-1]))
-    for name in ("overdue_at", "due_soon_at", "ack_due_at", "rejection_code", "decisions"):
+    for name in ("overdue_at", "due_soon_at", "ack_due_at", "refusal", "rejection_code", "decisions"):
         op.drop_column("requests", name)
     with op.batch_alter_table("operations") as batch_op:
         batch_op.add_column(sa.Column("lookups", sa.JSON(), nullable=True))
