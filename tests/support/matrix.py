@@ -28,6 +28,8 @@ MADE_UP = "made-up"
 
 # POSTs that only read.
 READING = frozenset({"search_requests", "create_plan", "plan_roll_forward"})
+# What tells of lines by numbers alone.
+COUNTING = frozenset({"get_summary"})
 
 
 @dataclass(frozen=True)

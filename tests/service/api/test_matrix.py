@@ -18,6 +18,7 @@ from tests.service.api.test_scopes import OPEN
 from tests.support.api import assert_problem
 from tests.support.matrix import (
     BODIES,
+    COUNTING,
     FREE,
     MADE_UP,
     OF_A_LINE,
@@ -167,7 +168,8 @@ def test_what_names_nothing_in_its_path_tells_and_changes_nothing_of_another_lin
     assert seen(place) == before
     if not operation.changes and response.status_code == 200:
         everything = call(place.api.client, operation, place.theirs)
-        assert not tell_nothing(everything, place.theirs), "the check above could not fail"
+        tells = everything.json() != response.json() if operation.id in COUNTING else None
+        assert tells or not tell_nothing(everything, place.theirs), "the check above could not fail"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,9 @@ def test_filters_find_nothing_of_another_line(world: World, operation: Operation
         assert value not in response.text
     else:
         assert response.json()["items"] == []
-    assert world.api.client.get(operation.path, params={parameter: value}).json()["items"] != []
+    found = world.api.client.get(operation.path, params={parameter: value})
+    assert found.status_code == 200
+    assert found.json().get("items") != []
 
 
 def seen(world: World) -> str:
