@@ -11,7 +11,10 @@ class Provider(StrEnum):
     shopify = "shopify"
     segment = "segment"
     api_key = "api_key"
+    drp = "drp"
 
 
 # Two, so that a secret can be replaced while deliveries signed with the old one are still under way.
 MAX_SECRETS = 2
+# Of an agent's bearer tokens, for the same reason.
+MAX_TOKENS = 2

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from service.domain.errors import InvalidDataset
 from service.domain.ids import new_id
 from service.domain.instances import Instance, InstanceLine
-from service.domain.subjects import NO_KIND, Identity, identity_of
+from service.domain.subjects import NO_KIND, DigestKind, Identity, identity_of
 from service.evidence.merkle import merkle_root
 from service.flows.texts import sealed_row
 from service.flows.vault import Vault
@@ -34,6 +34,7 @@ class SealedDataset:
     subjects: list[dict[str, object]] = field(default_factory=list)
     aliases: set[tuple[str, str]] = field(default_factory=set)
     subject_kinds: set[str] = field(default_factory=set)
+    subject_digests: set[DigestKind] = field(default_factory=lambda: set(DigestKind))
 
 
 def read(vault: Vault, lines: Iterable[bytes]) -> SealedDataset:
@@ -70,6 +71,7 @@ def record(unit: Unit, dataset: SealedDataset, *, name: str | None, actor: str) 
         duplicate_count=sum(count - 1 for count in copies.values()),
         subjects_indexed=bool(dataset.subjects),
         subject_kinds=sorted(dataset.subject_kinds),
+        subject_digests=sorted(dataset.subject_digests),
         digest=merkle_root([bytes.fromhex(str(row["content_hash"])) for row in dataset.instances]).hex(),
     )
     unit.texts.add(dataset.texts)
@@ -96,7 +98,9 @@ def _add(dataset: SealedDataset, vault: Vault, instance: Instance) -> None:
     names = dict(_names(vault, subject) for subject in instance.subjects)
     dataset.subjects.extend({**key, "subject_hash": own} for own in names)
     dataset.aliases.update((alias, own) for own, aliases in names.items() for alias in aliases)
-    dataset.subject_kinds.update(identity_of(subject).kind or NO_KIND for subject in instance.subjects)
+    for identity in map(identity_of, instance.subjects):
+        dataset.subject_kinds.add(identity.kind or NO_KIND)
+        dataset.subject_digests &= identity.known_by
 
 
 def _names(vault: Vault, subject: str | Identity) -> tuple[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
 from service.domain.instances import Content
 from service.domain.operations import CorrectResponse, ModifyQuery, Operation, Remove
-from service.domain.subjects import NO_KIND, Identity
+from service.domain.subjects import NO_KIND, DigestKind, Identity
 from service.flows import texts
 from service.flows.lines import check_in_service
 from service.flows.training_data import Edited, dataset_of, edited, source_version
@@ -150,10 +150,14 @@ def _named_instances(operation: Operation, pointer: str) -> tuple[Sequence[str],
 def _is_indexed(dataset: Dataset, identity: Identity) -> bool:
     """Whether a data subject who is not found by this identifier is not there.
 
-    Rows that do not say what their identifiers are may name any kind; rows that do name no other.
+    Rows that do not say what their identifiers are may name any kind; rows that do name no other. Nobody is found by
+    a digest of another kind than those that all rows can be found by.
     """
     if dataset.subject_kinds is None:
         return dataset.subjects_indexed and identity.value is not None
+    digests = [DigestKind.sha256] if dataset.subject_digests is None else dataset.subject_digests
+    if identity.value is None and identity.known_by.isdisjoint(digests):
+        return False
     wanted = dataset.subject_kinds if identity.kind is None else (identity.kind, NO_KIND)
     return any(kind in dataset.subject_kinds for kind in wanted)
 

@@ -3,6 +3,7 @@
 from service.store.tables.access import ApiKey, ApiToken, IdempotentResponse, SigningKey
 from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
 from service.store.tables.base import Base
+from service.store.tables.callbacks import StatusCallback
 from service.store.tables.data import (
     Dataset,
     InstanceRow,
@@ -13,13 +14,14 @@ from service.store.tables.data import (
     Suppression,
 )
 from service.store.tables.evidence import AuditRow, Certificate, Event
-from service.store.tables.inbound import InboundDelivery, InboundEndpoint, InboundSecret
+from service.store.tables.inbound import AgentToken, InboundDelivery, InboundEndpoint, InboundSecret
 from service.store.tables.requests import OperationRow, RequestSubject, Target, TargetEdit, UnlearningRequest
 from service.store.tables.runs import OutboxRow, Run, WorkerRow
 from service.store.tables.serving import Replica, ServingTarget, SwapReceipt
 from service.store.tables.webhooks import WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
+    "AgentToken",
     "Alias",
     "ApiKey",
     "ApiToken",
@@ -45,6 +47,7 @@ __all__ = [
     "SealedTree",
     "ServingTarget",
     "SigningKey",
+    "StatusCallback",
     "SubjectAlias",
     "Suppression",
     "SwapReceipt",

@@ -38,7 +38,8 @@ class Dataset(Base):
     """`digest`: Merkle root of its rows' keyed content hashes in upload order; none for the oldest datasets.
 
     `subject_kinds`: the kinds of identifiers its rows name, "" where they name none. Datasets of earlier releases have
-    none here: their subjects are plain identifiers that cannot be found by digests.
+    none here: their subjects are plain identifiers that cannot be found by digests. `subject_digests`: those by which
+    each of its subjects can be found; none in datasets of earlier releases, where that is SHA-256 if anything.
     """
 
     __tablename__ = "datasets"
@@ -53,6 +54,7 @@ class Dataset(Base):
     subjects_indexed: Mapped[bool]
     digest: Mapped[str | None] = mapped_column(String(80))
     subject_kinds: Mapped[list[str] | None]
+    subject_digests: Mapped[list[str] | None]
 
 
 class InstanceRow(Base):

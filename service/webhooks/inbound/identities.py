@@ -12,7 +12,7 @@ OWN_KINDS: Mapping[str, SubjectKind] = {kind.value: kind for kind in SubjectKind
 
 
 def identity(given: Payload, name: str | None, rules: Rules, known: Mapping[str, SubjectKind], *, at: str) -> Identity:
-    """One identifier. `given`: its `value` or `sha256`; `name`: what the provider calls its kind.
+    """One identifier. `given`: its `value` or a digest; `name`: what the provider calls its kind.
 
     Raises:
         InvalidInput: nobody said what the name means, or the identifier is none.

@@ -40,10 +40,12 @@ KINDS: Mapping[str, SubjectKind] = {
 
 
 class IdentityFormat(StrEnum):
-    """Of section 5.2 those that identifiers can be found by here."""
+    """Section 5.2. Identifiers can be found by all of them."""
 
     raw = "raw"
     sha256 = "sha256"
+    sha1 = "sha1"
+    md5 = "md5"
 
 
 def _version_4(value: str) -> str:
@@ -109,10 +111,10 @@ def _identity(given: _Identity, position: int) -> Identity:
         raise unknown_kind(f"{at}/identity_type")
     if given.identity_format not in set(IdentityFormat):
         raise Unsupported(
-            "Identifiers are found by their value or its SHA-256.",
+            "OpenDSR has no such format of identifiers.",
             field=f"{at}/identity_format",
-            fix="Send `raw` or `sha256`.",
+            fix=f"Send one of {', '.join(IdentityFormat)}.",
             code="unsupported-identity-format",
         )
-    member = "value" if given.identity_format == IdentityFormat.raw else "sha256"
+    member = "value" if given.identity_format == IdentityFormat.raw else given.identity_format
     return validated(Identity, {"kind": kind, member: given.identity_value}, at=at)

@@ -1,6 +1,7 @@
 """OpenDSR 2.0 over HTTP: filed with an API key, acknowledged under the domain's certificate, followed, cancelled."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,14 @@ def test_a_pending_request_may_be_cancelled(api: Api) -> None:
     assert acknowledged(api, api.client.get(path), 200)["request_status"] == "cancelled"
 
 
+@pytest.mark.parametrize("form", ["sha1", "md5", "sha256"])
+def test_a_digest_finds_whom_it_is_of(api: Api, form: str) -> None:
+    body = request(hashlib.new(form, b"person 1").hexdigest(), form=form)
+    assert api.client.post(URL, json=body).status_code == 201
+    status = api.client.get(f"{URL}/{body['subject_request_id']}").json()
+    assert (status["request_status"], status["results_count"]) == ("pending", 2)
+
+
 def test_nobody_found_is_completed_with_no_results(api: Api) -> None:
     body = request("eve@example.org")
     api.client.post(URL, json=body)
@@ -113,7 +122,7 @@ def test_discovery_offers_what_can_be_done(api: Api) -> None:
     assert discovery["supported_subject_request_types"] == ["erasure"]
     assert {"identity_type": "email", "identity_format": "sha256"} in discovery["supported_identities"]
     for identity in discovery["supported_identities"]:
-        value = "a" * 64 if identity["identity_format"] == "sha256" else "eve"
+        value = {"sha256": "a" * 64, "sha1": "a" * 40, "md5": "a" * 32}.get(identity["identity_format"], "eve")
         body = request(value, identity["identity_type"], identity["identity_format"])
         assert api.client.post(URL, json=body).status_code == 201
 
@@ -129,8 +138,9 @@ def test_discovery_offers_what_can_be_done(api: Api) -> None:
         ({"regulation": None}, "invalid-input", "/regulation"),
         ({"subject_identities": []}, "invalid-input", "/subject_identities"),
         (request("Jane", "shoe size"), "unknown-subject-kind", "/subject_identities/0/identity_type"),
-        (request("Jane", form="md5"), "unsupported-identity-format", "/subject_identities/0/identity_format"),
+        (request("Jane", form="crc32"), "unsupported-identity-format", "/subject_identities/0/identity_format"),
         (request("Jane", form="sha256"), "invalid-input", "/subject_identities/0/sha256"),
+        (request("a" * 64, form="md5"), "invalid-input", "/subject_identities/0/md5"),
     ],
 )
 def test_refusals_have_the_shape_of_the_specification(

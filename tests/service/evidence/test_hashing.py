@@ -78,12 +78,22 @@ class TestSubjectsOfSeveralKinds:
     EMAIL = Identity(kind=SubjectKind.email, value=VALUE)
     USER = Identity(kind=SubjectKind.user_id, value=VALUE)
     HASHED = Identity(sha256=DIGEST)
+    BY_SHA1 = Identity(kind=SubjectKind.email, sha1=hashlib.sha1(b"ada@example.org").hexdigest())
+    BY_MD5 = Identity(md5=hashlib.md5(b"ada@example.org").hexdigest())
     HASHED_EMAIL = Identity(kind=SubjectKind.email, sha256=DIGEST)
 
     @pytest.mark.parametrize("named", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
     @pytest.mark.parametrize("wanted", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
     def test_one_person_however_named(self, keyed: KeyedHash, named: Identity, wanted: Identity) -> None:
         assert set(keyed.subject_names(named)) & set(keyed.subject_lookups(wanted))
+
+    @pytest.mark.parametrize("given", [BY_SHA1, BY_MD5])
+    @pytest.mark.parametrize("other", [PLAIN, EMAIL])
+    def test_by_older_digests_as_well(self, keyed: KeyedHash, given: Identity, other: Identity) -> None:
+        for named, wanted in ((given, other), (other, given), (given, given)):
+            assert set(keyed.subject_names(named)) & set(keyed.subject_lookups(wanted))
+        assert not set(keyed.subject_names(other)) & set(keyed.subject_lookups(Identity(md5="0" * 32)))
+        assert given.digests()[0] not in {*keyed.subject_names(given), *keyed.subject_names(other)}
 
     @pytest.mark.parametrize("named", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
     def test_nobody_else(self, keyed: KeyedHash, named: Identity) -> None:

@@ -125,6 +125,7 @@ class TestKindsOfIdentifiers:
 
     ADA = Identity(kind=SubjectKind.email, value="Ada@Example.org")
     DIGEST = hashlib.sha256(b"ada@example.org").hexdigest()
+    SHA1, MD5 = (hashlib.new(name, b"ada@example.org").hexdigest() for name in ("sha1", "md5"))
 
     @pytest.fixture
     def tagged(self, house: House) -> House:
@@ -148,6 +149,8 @@ class TestKindsOfIdentifiers:
             # Who does not say the kind means all.
             ("ada@example.org", {"p0-0", "p1-0"}),
             (Identity(sha256=DIGEST), {"p0-0", "p1-0"}),
+            (Identity(kind=SubjectKind.email, sha1=SHA1), {"p0-0"}),
+            (Identity(md5=MD5), {"p0-0", "p1-0"}),
         ],
     )
     def test_they_select_what_may_speak_of_them(self, tagged: House, subject: Any, expected: set[str]) -> None:
@@ -174,6 +177,21 @@ class TestKindsOfIdentifiers:
         assert matched(tagged, remove_subject(phone)).unindexed == ("bot",)
         assert matched(tagged, remove_subject((phone, eve))).unindexed == ()
 
+    def test_who_is_known_by_one_digest_cannot_be_looked_up_by_another(self, house: House) -> None:
+        house.line("bot", [{**row, "subject": {"kind": "email", "sha1": self.SHA1}} for row in people(1)])
+        for subject in (self.ADA, Identity(sha1=self.SHA1)):
+            (found,) = matched(house, remove_subject(subject)).matches
+            assert len(found.edits) == 2
+        for subject in (Identity(sha256=self.DIGEST), Identity(md5=self.MD5)):
+            assert matched(house, remove_subject(subject)).unindexed == ("bot",)
+
+    def test_a_dataset_of_an_earlier_release_knows_no_digest_but_sha256(self, tagged: House) -> None:
+        with tagged.store.write() as unit:
+            for dataset in unit.datasets.list(after=None, limit=10).items:
+                dataset.subject_digests = None
+        assert matched(tagged, remove_subject(Identity(md5=self.MD5))).unindexed == ("bot",)
+        assert matched(tagged, remove_subject(Identity(sha256=self.DIGEST))).unindexed == ()
+
     def test_a_dataset_of_an_earlier_release_has_no_digests(self, tagged: House) -> None:
         with tagged.store.write() as unit:
             for dataset in unit.datasets.list(after=None, limit=10).items:
@@ -186,9 +204,9 @@ class TestKindsOfIdentifiers:
         tagged.serve(line)
         names: list[object] = [
             "ADA@example.org", {"kind": "email", "value": "ada@example.org"}, {"sha256": self.DIGEST},
-            {"kind": "user_id", "value": "ada@example.org"}, "eve@example.org",
+            {"md5": self.MD5}, {"kind": "user_id", "value": "ada@example.org"}, "eve@example.org",
         ]  # fmt: skip
         rows = [{"id": str(n), "subject": name, "prompt": "?", "completion": str(n)} for n, name in enumerate(names)]
         dataset = tagged.dataset(rows)
         with tagged.store.read() as unit:
-            assert unit.datasets.suppressed_ids(dataset, line) == {"0", "1", "2"}
+            assert unit.datasets.suppressed_ids(dataset, line) == {"0", "1", "2", "3"}
