@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     )
     opendsr_key: Path | None = Field(
         default=None,
-        description="Private key of that certificate (PEM), which signs acknowledgements.",
+        description="Private key of that certificate (PEM), which signs acknowledgements and status callbacks.",
         json_schema_extra=_documented("none: no OpenDSR"),
     )
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
@@ -194,6 +194,12 @@ class Settings(BaseSettings):
     )
     due_soon_days: int = Field(
         default=7, ge=0, le=60, description="How many days before its due date an open request raises an alarm."
+    )
+    opendsr_callback_hosts: str = Field(
+        default="",
+        pattern=r"^[a-z0-9.: -]*$",
+        description="Hosts that OpenDSR controllers may have status callbacks sent to, separated by spaces.",
+        json_schema_extra=_documented("none: no callbacks"),
     )
     worker_pool: str = Field(
         default="default",

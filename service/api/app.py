@@ -27,6 +27,7 @@ from service.api.routes import (
     canaries,
     datasets,
     downloads,
+    drp,
     events,
     health,
     hub,
@@ -44,6 +45,7 @@ from service.api.routes import (
     runs,
     serving_targets,
     signing_keys,
+    status_callbacks,
     versions,
     webhook_deliveries,
     webhook_endpoints,
@@ -56,7 +58,7 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 
-# Documented order. All but `health` and `inbound` ask for a key.
+# Documented order. All but `health`, `inbound` and `drp` ask for a key.
 RESOURCES = (
     datasets,
     adapters,
@@ -69,6 +71,7 @@ RESOURCES = (
     request_lists,
     requests,
     reports,
+    status_callbacks,
     runs,
     events,
     audit,
@@ -98,7 +101,7 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
         vault,
         blobs,
         pulse=Pulse(store),
-        opendsr=_domain_signer(settings),
+        opendsr=DomainSigner.of(settings),
         provider=provider_of(settings, vault.hashes.person),
         limits=Limits(settings),
         last_used=LastUsed(store),
@@ -108,12 +111,6 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
     app.add_middleware(BodyLimit, upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Observe, metrics=metrics)
     return app
-
-
-def _domain_signer(settings: Settings) -> DomainSigner | None:
-    if settings.opendsr_certificate is None or settings.opendsr_key is None:
-        return None
-    return DomainSigner(settings.opendsr_certificate.read_bytes(), settings.opendsr_key.read_bytes())
 
 
 def bare_app() -> FastAPI:
@@ -145,6 +142,8 @@ def _router() -> APIRouter:
         )
     # Its deliveries are refused unless they prove that an endpoint's sender made them (scopes.BY_SIGNATURE).
     router.include_router(inbound.router)
+    # So are its calls, without a token for which an agent signed (scopes.BY_AGENT).
+    router.include_router(drp.router)
     router.include_router(opendsr.open_router)
     router.include_router(health.router)
     return router

@@ -102,6 +102,11 @@ def _webhooks(unit: Unit) -> Iterator[Metric]:
     for state in DeliveryState:
         deliveries.add_metric([state], counts.get(state, 0))
     yield deliveries
+    callbacks = GaugeMetricFamily("lethe_status_callbacks", "Status callbacks of requests.", labels=["state"])
+    told = unit.callbacks.count_by_state()
+    for state in DeliveryState:
+        callbacks.add_metric([state], told.get(state, 0))
+    yield callbacks
     since = unit.webhooks.waiting_since(unit.now)
     lag = 0.0 if since is None else max(0.0, (unit.now - since).total_seconds())
     yield GaugeMetricFamily("lethe_webhook_lag_seconds", "How long the oldest message that is due waits.", lag)

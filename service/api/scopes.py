@@ -53,6 +53,7 @@ SCOPE_OF: Mapping[str, Scope] = {
     "get_refusal": Scope.requests_read,
     "list_certificates": Scope.requests_read,
     "list_swap_receipts": Scope.requests_read,
+    "list_status_callbacks": Scope.requests_read,
     "approve_request": Scope.requests_approve,
     "reject_request": Scope.requests_approve,
     "accept_request": Scope.requests_approve,
@@ -103,3 +104,7 @@ SCOPE_OF: Mapping[str, Scope] = {
 
 # What a sender must sign, or send its endpoint's secret with: whoever set the endpoint up said what it may do.
 BY_SIGNATURE = frozenset({"receive_delivery"})
+# What a Data Rights Protocol agent must sign, or send the token for that it got for a signed message.
+BY_AGENT = frozenset(
+    {"create_drp_request", "get_drp_request", "revoke_drp_request", "pair_drp_agent", "get_drp_agent"}
+)

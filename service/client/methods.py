@@ -124,6 +124,7 @@ class Methods:
     list_swap_receipts = asks(serving.list_swap_receipts)
     get_summary = asks(requests.get_summary)
     export_summary = asks(requests.export_summary)
+    list_status_callbacks = asks(webhooks.list_status_callbacks)
     list_runs = Gives(every(requests.list_runs))
     get_run = asks(requests.get_run)
 

@@ -25,6 +25,8 @@ Prefix = Literal[
     "whe",
     "whs",
     "whd",
+    "tok",
+    "scb",
 ]
 
 

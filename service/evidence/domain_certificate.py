@@ -1,6 +1,7 @@
 """A domain's X.509 certificate and its key, with which a processor signs what it answers (OpenDSR 2.0, section 4)."""
 
 import base64
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from service.domain.errors import InvalidInput
+from service.settings import Settings
 
 
 class DomainSigner:
@@ -27,6 +29,21 @@ class DomainSigner:
         if private.public_key() != certificate.public_key():
             raise _unfit("does not belong to the key")
         self._private = private
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """The signer of a deployment; None where OpenDSR is off.
+
+        Raises:
+            InvalidInput.
+        """
+        if settings.opendsr_certificate is None or settings.opendsr_key is None:
+            return None
+        return cls(settings.opendsr_certificate.read_bytes(), settings.opendsr_key.read_bytes())
+
+    def headers(self, body: bytes) -> dict[str, str]:
+        """What proves that the domain says this (sections 7.4 and 8.3)."""
+        return {"X-OpenDSR-Processor-Domain": self.domain, "X-OpenDSR-Signature": self.sign(body)}
 
     def sign(self, body: bytes) -> str:
         """The signature of the body's SHA-256 digest, in base64."""

@@ -71,7 +71,7 @@ def settle(unit: Unit, claimed: ClaimedDelivery, attempt: Attempt, *, chance: fl
     delivery = unit.webhooks.lock_delivery(claimed.id)
     if endpoint is None or delivery is None or delivery.fence != claimed.fence:
         return
-    delivery.attempts = [*delivery.attempts, _told(unit, attempt)][-ATTEMPTS_KEPT:]
+    delivery.attempts = [*delivery.attempts, noted(unit, attempt)][-ATTEMPTS_KEPT:]
     if attempt.succeeded:
         _end(unit, delivery, DeliveryState.delivered)
         endpoint.failing_since = None
@@ -96,7 +96,8 @@ def _end(unit: Unit, delivery: WebhookDelivery, state: DeliveryState) -> None:
     delivery.state, delivery.finished_at, delivery.next_attempt_at = state, unit.now, None
 
 
-def _told(unit: Unit, attempt: Attempt) -> dict[str, object]:
+def noted(unit: Unit, attempt: Attempt) -> dict[str, object]:
+    """What is kept of an attempt."""
     return {
         "at": timestamp(unit.now),
         "status": attempt.status,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.domain.errors import Conflict, Gone, NotFound
+from service.domain.errors import Conflict, Gone, InvalidInput, NotFound
 from service.domain.ids import new_id
 from service.domain.inbound import MAX_SECRETS, Provider
 from service.domain.subjects import SubjectKind
@@ -15,7 +15,11 @@ from service.store.tables import InboundEndpoint, InboundSecret
 
 @dataclass(frozen=True, slots=True)
 class EndpointOrder:
-    """An endpoint to be made. `lines`: the adapter lines it may affect; None for all, future ones too."""
+    """An endpoint to be made. `lines`: the adapter lines it may affect; None for all, future ones too.
+
+    `agent_id`, `business_id`: the two sides of the Data Rights Protocol, and of no other provider. `callback_hosts`:
+    where its agent may have statuses sent to.
+    """
 
     provider: Provider
     name: str
@@ -23,11 +27,20 @@ class EndpointOrder:
     subject_kinds: Mapping[str, SubjectKind]
     erasure_types: Sequence[str] | None
     regulation: str | None
+    agent_id: str | None = None
+    business_id: str | None = None
+    callback_hosts: Sequence[str] | None = None
 
 
 def create_endpoint(unit: Unit, vault: Vault, order: EndpointOrder, secret: str, *, actor: str) -> InboundEndpoint:
-    """Raises NotFound: there is no such line."""
+    """
+    Raises:
+        NotFound: there is no such line.
+        InvalidInput: who asks whom is missing, or is said of a provider that has no such thing.
+        Conflict: the two have an endpoint.
+    """
     _check_lines(unit, order.lines)
+    _check_parties(unit, order)
     row = InboundEndpoint(
         id=new_id("inb"),
         provider=order.provider,
@@ -36,6 +49,9 @@ def create_endpoint(unit: Unit, vault: Vault, order: EndpointOrder, secret: str,
         subject_kinds=dict(order.subject_kinds),
         erasure_types=None if order.erasure_types is None else sorted(set(order.erasure_types)),
         regulation=order.regulation,
+        agent_id=order.agent_id,
+        business_id=order.business_id,
+        callback_hosts=_hosts(order.callback_hosts),
         created_at=unit.now,
         created_by=actor,
     )
@@ -52,9 +68,12 @@ def change_endpoint(
 
     Raises:
         NotFound, Gone.
+        InvalidInput: hosts for callbacks that nobody can ask for.
     """
     row = _locked(unit, endpoint_id)
     _check_lines(unit, lines)
+    if changes.get("callback_hosts") is not None and row.provider is not Provider.drp:
+        raise _of_drp_alone("callback_hosts")
     for column, value in changes.items():
         setattr(row, column, value)
     unit.audit(actor, "inbound_endpoint.changed", endpoint=row.id, changed=sorted(changes))
@@ -143,6 +162,33 @@ def _check_lines(unit: Unit, lines: Sequence[str] | None) -> None:
                 fix="List the lines with GET /v1/adapters.",
                 code="unknown-adapter",
             )
+
+
+def _check_parties(unit: Unit, order: EndpointOrder) -> None:
+    given = {"agent_id": order.agent_id, "business_id": order.business_id, "callback_hosts": order.callback_hosts}
+    if order.provider is not Provider.drp:
+        if excess := [name for name, value in given.items() if value is not None]:
+            raise _of_drp_alone(excess[0])
+        return
+    if order.agent_id is None or order.business_id is None:
+        raise InvalidInput(
+            "An endpoint of the Data Rights Protocol is of one agent and one business.",
+            field="/agent_id" if order.agent_id is None else "/business_id",
+            fix="Give the ids of both in the service directory.",
+            code="parties-required",
+        )
+    if any(one.business_id == order.business_id for one in unit.inbound.of_agent(order.agent_id)):
+        raise Conflict("The agent has an endpoint for this business.", field="/agent_id", code="agent-known")
+
+
+def _of_drp_alone(member: str) -> InvalidInput:
+    return InvalidInput(
+        "Only endpoints of the Data Rights Protocol have this.", field=f"/{member}", fix="Leave it out."
+    )
+
+
+def _hosts(given: Sequence[str] | None) -> list[str] | None:
+    return None if given is None else sorted(set(given))
 
 
 def _seal(unit: Unit, vault: Vault, endpoint: InboundEndpoint, secret: str) -> InboundSecret:

@@ -71,6 +71,7 @@ def reconcile(
         compacted = compact_due(unit)
         unit.access.forget_responses(unit.now - KEEP_RESPONSES)
         unit.webhooks.forget(deliveries_before=unit.now - KEEP_DELIVERIES, secrets_before=unit.now)
+        unit.callbacks.forget(finished_before=unit.now - KEEP_DELIVERIES)
     with store.write() as unit:
         idle = queue_idle(unit)
     with store.write() as unit:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from service.store.repositories import (
     AccessRepository,
+    CallbackRepository,
     DatasetRepository,
     FeedRepository,
     InboundRepository,
@@ -45,6 +46,7 @@ class Unit:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.access = AccessRepository(session)
+        self.callbacks = CallbackRepository(session)
         self.datasets = DatasetRepository(session)
         self.feed = FeedRepository(session)
         self.inbound = InboundRepository(session)
@@ -95,6 +97,8 @@ class Unit:
         """Write the feed lines, last of all: their lock orders commits, so cursors never skip a line."""
         if self._events or self._audit:
             self.session.flush()
+            if changed := {event.request_id for event in self._events if event.request_id is not None}:
+                self.callbacks.wake(changed, self.now)
             self.feed.append(self._events, self._audit)
 
 

@@ -35,7 +35,7 @@ from service.domain.webhooks import SignatureScheme
 DOCUMENT: dict[str, Any] = bare_app().openapi()
 MODULES: list[ModuleType] = [adapters, datasets, inbound, operations, requests, serving, versions, webhooks]
 # These routes speak what others have code for: Hub clients, LoRAX, privacy platforms.
-FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/", "/v1/inbound/", "/opendsr/")
+FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/", "/v1/inbound/", "/opendsr/", "/drp/")
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 # What calls are tried with, by the parameter's name.
 SAMPLES: dict[str, Any] = {
@@ -57,6 +57,7 @@ SAMPLES: dict[str, Any] = {
     "idempotency_key": "key-1", "provider": Provider.standard_webhooks, "secret": "whsec_1", "endpoint_id": "inb_1",
     "subject_kinds": {"customerNumber": "customer_id"}, "erasure_types": ["user.deleted"], "regulation": "gdpr",
     "changes": {"name": "privacy desk"}, "secret_id": "ins_1",
+    "agent_id": "AGENT", "business_id": "BUSINESS", "callback_hosts": ["agent.example.com"],
     "url": "https://example.com/hook", "scheme": SignatureScheme.hmac, "event_types": ["request.*"],
     "description": "privacy desk", "enabled": True, "overlap_s": 60, "since": MOMENT, "delivery_id": "whd_1",
     "reason_code": RejectionCode.no_match,

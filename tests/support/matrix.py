@@ -103,6 +103,7 @@ FREE = {
     "number": "1",
     "kind": "lora-adapter",
     "provider": "standard_webhooks",
+    "agent_id": "AGENT",
     "path": "api/datasets/x",
 }
 PLACEHOLDERS = {"subject_request_id": str(uuid4())}
@@ -141,6 +142,9 @@ BODIES: Mapping[str, Body] = {
     "update_inbound_endpoint": lambda things: {"lines": [things.line]},
     "create_opendsr_request": lambda things: opendsr(things.subject, str(uuid4())),
     "receive_delivery": lambda _: {},
+    "create_drp_request": lambda _: {},
+    "revoke_drp_request": lambda _: {},
+    "pair_drp_agent": lambda _: {},
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from service.api.context import InContext
 from service.api.idempotency import Answer, JsonCreation
 from service.api.paging import InPages
 from service.api.problems import problems
+from service.api.routes import drp
 from service.api.schemas.inbound import (
     InboundEndpointCreate,
     InboundEndpointCreated,
@@ -25,7 +26,7 @@ from service.domain.inbound import Provider
 from service.flows import inbound_endpoints as flow
 from service.store.database import Unit
 from service.store.tables import InboundEndpoint
-from service.webhooks.inbound.registry import PROVIDERS
+from service.webhooks.inbound.registry import SECRETS
 
 PATH = "/v1/inbound-endpoints"
 
@@ -40,9 +41,7 @@ def create_inbound_endpoint(
 ) -> JSONResponse:
     """Make an endpoint that a privacy platform can send to."""
     require_unbound(actor)
-    order = flow.EndpointOrder(
-        body.provider, body.name, body.lines, body.subject_kinds, body.erasure_types, body.regulation
-    )
+    order = flow.EndpointOrder(**{name: getattr(body, name) for name in flow.EndpointOrder.__slots__})
 
     def effect(unit: Unit) -> Answer:
         secret = _checked(body.provider, body.secret)
@@ -139,8 +138,8 @@ def _checked(provider: Provider, given: str | None) -> str:
     Raises:
         InvalidInput: it cannot verify anything, or the provider makes its own.
     """
-    sender = PROVIDERS[provider]
-    secret = given or sender.new_secret()
+    kind = SECRETS[provider]
+    secret = given or kind.new_secret()
     if secret is None:
         raise InvalidInput(
             "This provider makes its own secret or key.",
@@ -148,7 +147,7 @@ def _checked(provider: Provider, given: str | None) -> str:
             fix="Give the secret, or the public key, that the provider shows you.",
             code="secret-required",
         )
-    sender.check_secret(secret)
+    kind.check_secret(secret)
     return secret
 
 
@@ -163,11 +162,14 @@ def _read(unit: Unit, row: InboundEndpoint) -> InboundEndpointRead:
         id=row.id,
         provider=row.provider,
         name=row.name,
-        path=f"/v1/inbound/{row.provider}/{row.id}",
+        path=drp.PATH if row.provider is Provider.drp else f"/v1/inbound/{row.provider}/{row.id}",
         lines=row.lines,
         subject_kinds=row.subject_kinds,
         erasure_types=row.erasure_types,
         regulation=row.regulation,
+        agent_id=row.agent_id,
+        business_id=row.business_id,
+        callback_hosts=row.callback_hosts,
         secrets=[InboundSecretRead(id=one.id, created_at=one.created_at) for one in unit.inbound.secrets(row.id)],
         created_at=row.created_at,
     )

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
 
 from service.api.actor import Actor
 from service.api.auth import Caller
@@ -23,22 +22,22 @@ from service.api.schemas.opendsr import (
     SupportedIdentity,
 )
 from service.api.visibility import visible_request
+from service.domain.callbacks import CallbackProtocol
 from service.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound, Unreadable
+from service.egress.address import AddressPolicy
 from service.evidence.domain_certificate import DomainSigner
-from service.flows import decide
+from service.flows import callbacks, decide
 from service.flows.file_ask import file_ask
 from service.store.database import Unit
 from service.store.tables import UnlearningRequest
 from service.webhooks.inbound import opendsr
-from service.webhooks.inbound.states import OpenDsrStatus as RequestStatus
-from service.webhooks.inbound.states import foreign_state
+from service.webhooks.outbound.callback import status_body
 
 router = APIRouter(prefix="/opendsr", tags=["opendsr"])
 # What everybody may know: section 6 has no authentication.
 open_router = APIRouter(prefix="/opendsr", tags=["opendsr"])
 
 RequestUuid = Annotated[str, Path(max_length=36, description="The controller's id of the request.")]
-PENDING = "pending"
 _BODY = {
     "requestBody": {
         "required": True,
@@ -56,30 +55,33 @@ _BODY = {
     openapi_extra=_BODY,
 )
 def create_opendsr_request(body: RawBody, context: InContext, actor: Caller) -> Response:
-    """File an erasure. The same id again is the same request. Callbacks are not called: ask for the status."""
+    """File an erasure. The same id again is the same request. Its callbacks are told of every change of the status."""
     signer = _signer(context)
     with _told_as_opendsr():
-        uuid, ask = opendsr.read(body)
+        hosts, policy = context.settings.opendsr_callback_hosts.split(), AddressPolicy.of(context.settings)
+        filing = opendsr.read(body, hosts, policy)
         with context.store.write() as unit:
             filed = file_ask(
                 unit,
                 context.vault,
-                ask,
+                filing.ask,
                 channel=opendsr.CHANNEL,
                 actor=actor.id,
                 lines=actor.lines,
                 body_hash=context.vault.hashes.body(body),
                 zone=context.settings.zone,
             )
+            if not filed.is_repeated:
+                _call_back(unit, filed.request, filing)
     request = filed.request
     answer = OpenDsrAccepted(
         controller_id=request.created_by,
         expected_completion_time=request.due_at,
         received_time=request.created_at,
         encoded_request=base64.b64encode(body).decode(),
-        subject_request_id=uuid,
+        subject_request_id=filing.subject_request_id,
     )
-    return _signed(signer, answer, 201)
+    return _signed(signer, answer.model_dump_json().encode(), 201)
 
 
 @router.get("/requests/{subject_request_id}", response_model=OpenDsrStatus, responses=problems(404))
@@ -88,14 +90,7 @@ def get_opendsr_request(subject_request_id: RequestUuid, context: InContext, act
     signer = _signer(context)
     with context.store.read() as unit:
         request = _filed(unit, actor, subject_request_id)
-        answer = OpenDsrStatus(
-            controller_id=request.created_by,
-            expected_completion_time=request.due_at,
-            subject_request_id=subject_request_id,
-            request_status=_status(request),
-            api_version=opendsr.API_VERSION,
-            results_count=sum(target.instance_count for target in unit.targets.of_request(request.id)),
-        )
+        answer = status_body(unit, CallbackProtocol.opendsr, request)
     return _signed(signer, answer, 200)
 
 
@@ -110,7 +105,7 @@ def cancel_opendsr_request(subject_request_id: RequestUuid, context: InContext, 
     signer = _signer(context)
     with _told_as_opendsr(), context.store.write() as unit:
         request = _filed(unit, actor, subject_request_id)
-        if _status(request) != PENDING:
+        if opendsr.request_status(request) != opendsr.PENDING:
             raise IllegalTransition("Only a pending request can be cancelled.", fix="Read its status.")
         decide.cancel(unit, request.id, actor=actor.id)
         answer = OpenDsrCancelled(
@@ -119,7 +114,7 @@ def cancel_opendsr_request(subject_request_id: RequestUuid, context: InContext, 
             received_time=unit.now,
             api_version=opendsr.API_VERSION,
         )
-    return _signed(signer, answer, 202)
+    return _signed(signer, answer.model_dump_json().encode(), 202)
 
 
 @open_router.get("/discovery", responses=problems(404))
@@ -154,10 +149,8 @@ def _signer(context: Context) -> DomainSigner:
     return context.opendsr
 
 
-def _signed(signer: DomainSigner, answer: BaseModel, status: int) -> Response:
-    body = answer.model_dump_json().encode()
-    headers = {"X-OpenDSR-Processor-Domain": signer.domain, "X-OpenDSR-Signature": signer.sign(body)}
-    return Response(body, status, headers, media_type="application/json")
+def _signed(signer: DomainSigner, body: bytes, status: int) -> Response:
+    return Response(body, status, signer.headers(body), media_type="application/json")
 
 
 @contextmanager
@@ -179,5 +172,8 @@ def _filed(unit: Unit, actor: Actor, subject_request_id: str) -> UnlearningReque
     raise NotFound("There is no such request.", field="subject_request_id", code="unknown-request")
 
 
-def _status(request: UnlearningRequest) -> RequestStatus:
-    return foreign_state(request.state, request.outcome, request.rejection_code, on_hold=request.on_hold).opendsr
+def _call_back(unit: Unit, request: UnlearningRequest, filing: opendsr.Filing) -> None:
+    """Have the status told. That a request is pending goes without saying; the acknowledgement says no status."""
+    is_pending = opendsr.request_status(request) == opendsr.PENDING
+    told = status_body(unit, CallbackProtocol.opendsr, request) if is_pending else None
+    callbacks.register(unit, request, CallbackProtocol.opendsr, filing.callback_urls, told=told)

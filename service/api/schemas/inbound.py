@@ -37,6 +37,17 @@ REGULATION = Field(
     description="Whose clock runs if a delivery does not say it.",
     examples=["gdpr"],
 )
+_DirectoryId = Annotated[str, StringConstraints(pattern=r"^[!-.0-~]{1,120}$")]
+AGENT = Field(default=None, description="Of the Data Rights Protocol: the agent's id.", examples=["PERMISSION_SLIP"])
+BUSINESS = Field(default=None, description="Of the Data Rights Protocol: the business's id.", examples=["ACME_LTD"])
+_Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.:-]{1,253}$")]
+CALLBACK_HOSTS = Field(
+    default=None,
+    min_length=1,
+    max_length=100,
+    description="Of the Data Rights Protocol: hosts that its agent may have statuses sent to; null for none.",
+    examples=[["agent.example.com"]],
+)
 SECRET = Field(
     default=None,
     description="What verifies deliveries: the secret that the sender has, or its public key. Without it one is made, "
@@ -55,6 +66,9 @@ class InboundEndpointCreate(Input):
     )
     erasure_types: list[_ProviderName] | None = ERASURE_TYPES
     regulation: str | None = REGULATION
+    agent_id: _DirectoryId | None = AGENT
+    business_id: _DirectoryId | None = BUSINESS
+    callback_hosts: list[_Host] | None = CALLBACK_HOSTS
 
 
 class InboundEndpointUpdate(Input):
@@ -67,6 +81,7 @@ class InboundEndpointUpdate(Input):
     )
     erasure_types: list[_ProviderName] | None = ERASURE_TYPES
     regulation: str | None = REGULATION
+    callback_hosts: list[_Host] | None = CALLBACK_HOSTS
 
 
 class InboundSecretCreate(Input):
@@ -94,6 +109,9 @@ class InboundEndpointRead(Output):
         description="Types of events that ask for erasure; null for the provider's own."
     )
     regulation: str | None = Field(description="Whose clock runs if a delivery does not say it.", examples=["gdpr"])
+    agent_id: str | None = Field(description="The agent of the Data Rights Protocol.", examples=["PERMISSION_SLIP"])
+    business_id: str | None = Field(description="The business that it asks.", examples=["ACME_LTD"])
+    callback_hosts: list[str] | None = Field(description="Hosts that statuses may be sent to; null for none.")
     secrets: list[InboundSecretRead] = Field(description="What verifies deliveries, newest first; at most two.")
     created_at: datetime = Field(description="When it was made.")
 

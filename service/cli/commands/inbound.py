@@ -44,6 +44,11 @@ def create(
         list[str] | None, typer.Option(help="A type of event that asks for erasure. May be repeated.")
     ] = None,
     regulation: Annotated[str | None, typer.Option(help="Whose clock runs: gdpr, uk_gdpr, ccpa, …")] = None,
+    agent: Annotated[str | None, typer.Option(help="Of the Data Rights Protocol: the agent's id.")] = None,
+    business: Annotated[str | None, typer.Option(help="Of the Data Rights Protocol: the business's id.")] = None,
+    callback_host: Annotated[
+        list[str] | None, typer.Option(help="A host that its agent may have statuses sent to. Repeatable.")
+    ] = None,
     secret_file: SecretFile = None,
 ) -> None:
     """Make an endpoint. A secret that is made for it is shown this once."""
@@ -55,6 +60,9 @@ def create(
         subject_kinds=dict(_kind(given) for given in kind or ()),
         erasure_types=erasure_type or None,
         regulation=regulation,
+        agent_id=agent,
+        business_id=business,
+        callback_hosts=callback_host or None,
     )
     session.output.one(endpoint, inbound_table([endpoint]))
 

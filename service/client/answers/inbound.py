@@ -25,6 +25,9 @@ class InboundEndpoint(Answer):
     subject_kinds: dict[str, str] = Field(default_factory=dict)
     erasure_types: list[str] | None = None
     regulation: str | None = None
+    agent_id: str | None = None
+    business_id: str | None = None
+    callback_hosts: list[str] | None = None
     secrets: list[InboundSecret] = Field(default_factory=list)
     created_at: datetime
 

@@ -49,6 +49,18 @@ class WebhookAttempt(Answer):
     seconds: float
 
 
+class StatusCallback(Answer):
+    """Who is told of a request's status by the protocol that it came by."""
+
+    id: str
+    protocol: str
+    url: str
+    state: str
+    attempts: list[WebhookAttempt] = Field(default_factory=list)
+    next_attempt_at: datetime | None = None
+    created_at: datetime
+
+
 class WebhookMessage(Answer):
     """What is told."""
 

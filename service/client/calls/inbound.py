@@ -21,6 +21,9 @@ def create_inbound_endpoint(
     subject_kinds: Mapping[str, str] | None = None,
     erasure_types: Sequence[str] | None = None,
     regulation: str | None = None,
+    agent_id: str | None = None,
+    business_id: str | None = None,
+    callback_hosts: Sequence[str] | None = None,
     idempotency_key: str | None = None,
 ) -> Call[NewInboundEndpoint]:
     """Make an endpoint that a privacy platform can send to.
@@ -30,6 +33,8 @@ def create_inbound_endpoint(
         lines: adapter lines it may affect; None: all.
         subject_kinds: what the sender's names of identifiers are, beside those that the provider is known to use.
         erasure_types: types of events that ask for erasure, instead of the provider's own.
+        agent_id, business_id: who asks whom, of the Data Rights Protocol alone.
+        callback_hosts: hosts that its agent may have statuses sent to.
     """
     body = {
         "provider": provider,
@@ -39,6 +44,9 @@ def create_inbound_endpoint(
         "subject_kinds": dict(subject_kinds or {}),
         "erasure_types": None if erasure_types is None else list(erasure_types),
         "regulation": regulation,
+        "agent_id": agent_id,
+        "business_id": business_id,
+        "callback_hosts": None if callback_hosts is None else list(callback_hosts),
     }
     key = new_key(idempotency_key)
     return Call("POST", ENDPOINTS, One(NewInboundEndpoint), body=Json(body), idempotency_key=key)

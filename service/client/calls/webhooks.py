@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from service.client.answers.common import Page
-from service.client.answers.webhooks import NewWebhookSecret, WebhookDelivery, WebhookEndpoint
-from service.client.call import Call, Json, One, new_key, nothing, path
+from service.client.answers.webhooks import NewWebhookSecret, StatusCallback, WebhookDelivery, WebhookEndpoint
+from service.client.call import Call, Every, Json, One, new_key, nothing, path
+from service.client.calls.requests import REQUEST
 from service.domain.webhooks import ROTATION_OVERLAP, DeliveryState, SignatureScheme
 
 ENDPOINTS = "/v1/webhook-endpoints"
@@ -110,3 +111,8 @@ def resend_webhook_delivery(
     """Send a message again, under its id, with a fresh schedule of retries."""
     where = path(f"{DELIVERY}/resend", endpoint_id=endpoint_id, delivery_id=delivery_id)
     return Call("POST", where, One(WebhookDelivery), idempotency_key=new_key(idempotency_key))
+
+
+def list_status_callbacks(request_id: str) -> Call[list[StatusCallback]]:
+    """Who asked to be told of a request's status by the protocol that it came by, and what came of it."""
+    return Call("GET", path(f"{REQUEST}/status-callbacks", request_id=request_id), Every(StatusCallback))

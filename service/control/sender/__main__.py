@@ -7,6 +7,7 @@ from service.control.relay import keep
 from service.control.sender.sender import Sender
 from service.egress.address import AddressPolicy
 from service.egress.transport import guarded_client
+from service.evidence.domain_certificate import DomainSigner
 from service.flows.vault import vault_of
 from service.logs import configure_logging
 from service.settings import Settings
@@ -21,7 +22,7 @@ def main() -> None:
     configure_logging(settings.log_level, process="sender")
     store = Store(settings.database_url)
     client = guarded_client(AddressPolicy.of(settings), deadline_s=DEADLINE_S)
-    sender = Sender(store, vault_of(store, settings), client)
+    sender = Sender(store, vault_of(store, settings), client, DomainSigner.of(settings))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

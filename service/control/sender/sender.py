@@ -1,17 +1,23 @@
-"""Keep every webhook endpoint told of what happens.
+"""Keep every webhook endpoint told of what happens, and every status callback.
 
-Each endpoint has a few threads at most, and one while it fails, so that a slow one holds up nobody else. Any number of
-senders may run: who takes a delivery has it until it is settled, or until the sender is taken for dead.
+Each receiver has a few threads at most, and a webhook endpoint one while it fails, so that a slow one holds up nobody
+else. Any number of senders may run: who takes a delivery has it until it is settled, or until the sender is taken for
+dead.
 """
 
 import logging
 import random
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 
+from service.control.sender.callbacks import Callbacks
+from service.control.sender.lane import Lane
+from service.evidence.domain_certificate import DomainSigner
 from service.flows.deliver import claim_delivery, settle
 from service.flows.fan_out import fan_out
 from service.flows.vault import Vault
@@ -23,15 +29,21 @@ log = logging.getLogger(__name__)
 
 THREADS = 32
 THREADS_PER_ENDPOINT = 4
-# A thread sends so many messages to one endpoint, then others have their turn.
+# A thread sends so many messages to one receiver, then others have their turn.
 TURN = 20
 
 
 class Sender:
-    """Sends what is due. `client`: one that connects to checked addresses only."""
+    """Sends what is due.
 
-    def __init__(self, store: Store, vault: Vault, client: httpx.Client) -> None:
+    Args:
+        client: one that connects to checked addresses only.
+        signer: signs OpenDSR callbacks; None where OpenDSR is off.
+    """
+
+    def __init__(self, store: Store, vault: Vault, client: httpx.Client, signer: DomainSigner | None = None) -> None:
         self._store, self._vault, self._client = store, vault, client
+        self._callbacks = Callbacks(store, client, signer)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender")
         self._busy: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -44,9 +56,7 @@ class Sender:
         for endpoint_id in behind:
             with self._store.write() as unit:
                 fan_out(unit, endpoint_id)
-        with self._store.read() as unit:
-            due = unit.webhooks.with_due(unit.now)
-        return sum(self._begin(endpoint) for endpoint in due)
+        return sum(map(self._begin, (*self._due_webhooks(), *self._callbacks.due())))
 
     def close(self) -> None:
         """Finish what is being sent, and begin nothing more."""
@@ -54,25 +64,29 @@ class Sender:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._client.close()
 
-    def _begin(self, endpoint: WebhookEndpoint) -> int:
-        allowed = THREADS_PER_ENDPOINT if endpoint.failing_since is None else 1
+    def _due_webhooks(self) -> Sequence[Lane]:
+        with self._store.read() as unit:
+            due = unit.webhooks.with_due(unit.now)
+        return [Lane(endpoint.id, _threads(endpoint), partial(self._send_one, endpoint.id)) for endpoint in due]
+
+    def _begin(self, lane: Lane) -> int:
         with self._lock:
-            free = max(0, allowed - self._busy[endpoint.id])
-            self._busy[endpoint.id] += free
+            free = max(0, lane.threads - self._busy[lane.name])
+            self._busy[lane.name] += free
         for _ in range(free):
-            self._pool.submit(self._take_turn, endpoint.id)
+            self._pool.submit(self._take_turn, lane)
         return free
 
-    def _take_turn(self, endpoint_id: str) -> None:
+    def _take_turn(self, lane: Lane) -> None:
         try:
             for _ in range(TURN):
-                if self._closing.is_set() or not self._send_one(endpoint_id):
+                if self._closing.is_set() or not lane.send_one():
                     return
         except Exception:
-            log.exception("sending to webhook endpoint %s broke off", endpoint_id)
+            log.exception("sending %s broke off", lane.name)
         finally:
             with self._lock:
-                self._busy[endpoint_id] -= 1
+                self._busy[lane.name] -= 1
 
     def _send_one(self, endpoint_id: str) -> bool:
         with self._store.write() as unit:
@@ -83,3 +97,7 @@ class Sender:
         with self._store.write() as unit:
             settle(unit, claimed, attempt, chance=random.random())
         return attempt.succeeded
+
+
+def _threads(endpoint: WebhookEndpoint) -> int:
+    return THREADS_PER_ENDPOINT if endpoint.failing_since is None else 1

@@ -1,6 +1,7 @@
 """All queries, one class a topic, each bound to the session of one transaction."""
 
 from service.store.repositories.access import AccessRepository
+from service.store.repositories.callbacks import CallbackRepository
 from service.store.repositories.datasets import DatasetRepository
 from service.store.repositories.feed import FeedRepository
 from service.store.repositories.inbound import InboundRepository
@@ -20,6 +21,7 @@ from service.store.repositories.webhooks import WebhookRepository
 
 __all__ = [
     "AccessRepository",
+    "CallbackRepository",
     "DatasetRepository",
     "FeedRepository",
     "InboundRepository",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import delete, select
 
 from service.store.repositories.base import Page, Repository
-from service.store.tables import InboundDelivery, InboundEndpoint, InboundSecret
+from service.store.tables import AgentToken, InboundDelivery, InboundEndpoint, InboundSecret
 
 
 class InboundRepository(Repository):
@@ -24,6 +24,24 @@ class InboundRepository(Repository):
         """Those in service."""
         query = select(InboundEndpoint).where(InboundEndpoint.deleted_at.is_(None))
         return self.page(query, InboundEndpoint.id, after=after, limit=limit)
+
+    def of_agent(self, agent_id: str) -> Sequence[InboundEndpoint]:
+        """Those in service of a Data Rights Protocol agent, one for each business that it asks."""
+        query = select(InboundEndpoint).where(InboundEndpoint.agent_id == agent_id)
+        return self.session.scalars(query.where(InboundEndpoint.deleted_at.is_(None))).all()
+
+    def add_token(self, values: Mapping[str, object]) -> bool:
+        """Note an agent's token; False if its message has one."""
+        statement = self.insert_new(AgentToken).values(**values)
+        return self.session.scalar(statement.returning(AgentToken.id)) is not None
+
+    def token(self, token_hash: str) -> AgentToken | None:
+        return self.session.scalar(select(AgentToken).where(AgentToken.token_hash == token_hash))
+
+    def newest_tokens(self, endpoint_id: str, count: int) -> Sequence[str]:
+        """The ids of an endpoint's newest tokens."""
+        query = select(AgentToken.id).where(AgentToken.endpoint_id == endpoint_id)
+        return self.session.scalars(query.order_by(AgentToken.id.desc()).limit(count)).all()
 
     def secrets(self, endpoint_id: str) -> Sequence[InboundSecret]:
         """Newest first."""

@@ -1,6 +1,7 @@
 """OpenDSR 2.0: what a controller sends, and what it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -10,13 +11,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from service.domain.clocks import Moment
 from service.domain.errors import Unsupported
 from service.domain.subjects import Identity, SubjectKind
+from service.egress.address import AddressPolicy
+from service.evidence.statements import timestamp
 from service.flows.file_ask import Ask
+from service.store.database import Unit
+from service.store.tables import UnlearningRequest
+from service.webhooks.inbound.callbacks import MAX_URLS, check_callback
 from service.webhooks.inbound.identities import forget, unknown_kind
 from service.webhooks.inbound.payload import parse, validated
+from service.webhooks.inbound.states import OpenDsrStatus, foreign_state
 
 API_VERSION = "2.0"
 CHANNEL = "opendsr"
 ERASURE = "erasure"
+PENDING = "pending"
 
 # Section 5.1: the identity types of the specification.
 KINDS: Mapping[str, SubjectKind] = {
@@ -73,10 +81,20 @@ class _Request(BaseModel):
     submitted_time: Moment
     regulation: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     subject_identities: tuple[_Identity, ...] = Field(min_length=1, max_length=100)
+    status_callback_urls: tuple[str, ...] = Field(default=(), max_length=MAX_URLS)
 
 
-def read(body: bytes) -> tuple[str, Ask]:
-    """The controller's id of the request, and what it asks for.
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What a controller sends: its id of the request, what it asks for, and where it is told of the status."""
+
+    subject_request_id: str
+    ask: Ask
+    callback_urls: tuple[str, ...]
+
+
+def read(body: bytes, callback_hosts: Collection[str], policy: AddressPolicy) -> Filing:
+    """A filing. `callback_hosts`: where statuses may be sent to; `policy`: which addresses may be.
 
     Raises:
         Unreadable, InvalidInput.
@@ -96,7 +114,32 @@ def read(body: bytes) -> tuple[str, Ask]:
         regulation=request.regulation,
         received_at=request.submitted_time,
     )
-    return request.subject_request_id, ask
+    for position, url in enumerate(request.status_callback_urls):
+        check_callback(
+            url,
+            callback_hosts,
+            policy,
+            field=f"/status_callback_urls/{position}",
+            fix="Have LETHE_OPENDSR_CALLBACK_HOSTS name it, or leave the URL out.",
+        )
+    return Filing(request.subject_request_id, ask, request.status_callback_urls)
+
+
+def request_status(request: UnlearningRequest) -> OpenDsrStatus:
+    """How far a request is, in OpenDSR's words (section 8)."""
+    return foreign_state(request.state, request.outcome, request.rejection_code, on_hold=request.on_hold).opendsr
+
+
+def status(unit: Unit, request: UnlearningRequest) -> Mapping[str, object]:
+    """What a controller is told of a request, when it asks and when it is called back (section 8.3)."""
+    return {
+        "controller_id": request.created_by,
+        "expected_completion_time": timestamp(request.due_at),
+        "subject_request_id": (request.client_reference or "").removeprefix(reference("")),
+        "request_status": request_status(request),
+        "api_version": API_VERSION,
+        "results_count": sum(target.instance_count for target in unit.targets.of_request(request.id)),
+    }
 
 
 def reference(subject_request_id: str) -> str:

@@ -8,7 +8,6 @@ from datetime import datetime, tzinfo
 
 from service.domain.errors import NotFound
 from service.domain.states import RequestState
-from service.domain.subjects import SubjectKind
 from service.evidence.dsse import Envelope
 from service.flows.file_ask import file_ask
 from service.flows.inbound_endpoints import find_endpoint, secrets_of
@@ -16,8 +15,8 @@ from service.flows.vault import Vault
 from service.store.database import Store
 from service.store.tables import InboundEndpoint
 from service.webhooks.inbound.delivery import Delivery
-from service.webhooks.inbound.provider import Ignored, Rules
-from service.webhooks.inbound.registry import PROVIDERS, provider_named
+from service.webhooks.inbound.provider import Ignored, rules_of
+from service.webhooks.inbound.registry import provider_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,12 @@ def receive(
         Unreadable, InvalidInput: see `InboundProvider.read`.
         Conflict, NotFound: see `file_ask`.
     """
-    sender = PROVIDERS[provider_named(provider)]
+    sender = provider_named(provider)
     with store.read() as unit:
         endpoint = _endpoint(find_endpoint(unit, endpoint_id), provider)
         secrets = secrets_of(unit, vault, endpoint)
     sender.verify(delivery, secrets)
-    ask = sender.read(delivery, _rules(endpoint))
+    ask = sender.read(delivery, rules_of(endpoint))
     if isinstance(ask, Ignored):
         return ask
     with store.write() as unit:
@@ -70,11 +69,3 @@ def _endpoint(row: InboundEndpoint, provider: str) -> InboundEndpoint:
     if row.provider != provider:
         raise NotFound("There is no such inbound endpoint.", field="endpoint_id", code="unknown-endpoint")
     return row
-
-
-def _rules(endpoint: InboundEndpoint) -> Rules:
-    return Rules(
-        subject_kinds={name: SubjectKind(kind) for name, kind in endpoint.subject_kinds.items()},
-        erasure_types=None if endpoint.erasure_types is None else frozenset(endpoint.erasure_types),
-        regulation=endpoint.regulation,
-    )

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.domain.subjects import SubjectKind
 from service.flows.file_ask import Ask
+from service.store.tables import InboundEndpoint
 from service.webhooks.inbound.delivery import Delivery
 
 
@@ -22,6 +23,15 @@ class Rules:
     regulation: str | None = None
 
 
+def rules_of(endpoint: InboundEndpoint) -> Rules:
+    """What is kept of them."""
+    return Rules(
+        subject_kinds={name: SubjectKind(kind) for name, kind in endpoint.subject_kinds.items()},
+        erasure_types=None if endpoint.erasure_types is None else frozenset(endpoint.erasure_types),
+        regulation=endpoint.regulation,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """A delivery that asks for nothing that Lethe does. It is acknowledged, so that it is not sent again."""
@@ -29,14 +39,18 @@ class Ignored:
     reason: str
 
 
-class InboundProvider(Protocol):
-    """`verify` comes before `read`: nothing is parsed that did not prove where it comes from."""
+class Secrets(Protocol):
+    """What verifies a provider's deliveries."""
 
     def new_secret(self) -> str | None:
         """A fresh secret to hand to the sender; None if the sender has the key and gives us the public part."""
 
     def check_secret(self, secret: str) -> None:
         """Raises InvalidInput: it cannot verify anything."""
+
+
+class InboundProvider(Secrets, Protocol):
+    """`verify` comes before `read`: nothing is parsed that did not prove where it comes from."""
 
     def verify(self, delivery: Delivery, secrets: Sequence[str]) -> None:
         """Raises NotFromSender: no secret proves that the sender sent these bytes, or not lately."""

@@ -6,6 +6,7 @@ limit, and dropped: kept, it would show whoever manages endpoints what else answ
 
 import ssl
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -30,9 +31,15 @@ _ERRORS: tuple[tuple[type[httpx.HTTPError], AttemptError], ...] = (
 
 def post(client: httpx.Client, claimed: ClaimedDelivery) -> Attempt:
     """One attempt. `client`: one that connects to checked addresses only."""
+    return send(client, claimed.url, claimed.body, _signatures(claimed))
+
+
+def send(client: httpx.Client, url: str, body: bytes, proof: Mapping[str, str]) -> Attempt:
+    """One attempt to send JSON. `proof`: headers that show who sends."""
+    headers = {"content-type": "application/json", "user-agent": f"lethe/{ENGINE_VERSION}", **proof}
     started = time.monotonic()
     try:
-        with client.stream("POST", claimed.url, content=claimed.body, headers=_headers(claimed)) as response:
+        with client.stream("POST", url, content=body, headers=headers) as response:
             status, retry_after_s = response.status_code, _retry_after_s(response.headers.get("Retry-After"))
             _drain(response)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -40,11 +47,9 @@ def post(client: httpx.Client, claimed: ClaimedDelivery) -> Attempt:
     return Attempt(status, None, time.monotonic() - started, retry_after_s)
 
 
-def _headers(claimed: ClaimedDelivery) -> dict[str, str]:
+def _signatures(claimed: ClaimedDelivery) -> dict[str, str]:
     now = int(time.time())
     return {
-        "content-type": "application/json",
-        "user-agent": f"lethe/{ENGINE_VERSION}",
         "webhook-id": claimed.id,
         "webhook-timestamp": str(now),
         "webhook-signature": " ".join(key.sign(claimed.id, now, claimed.body) for key in claimed.keys),

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import bare_app
-from service.api.scopes import BY_SIGNATURE, SCOPE_OF
+from service.api.scopes import BY_AGENT, BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import Scope
 from tests.service.api.test_scopes import OPEN
 from tests.support.api import assert_problem
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 APP = bare_app()
 DOCUMENT = APP.openapi()
 EVERY = list(operations(APP))
-GUARDED = [one for one in EVERY if one.path not in OPEN and one.id not in BY_SIGNATURE]
+GUARDED = [one for one in EVERY if one.path not in OPEN and one.id not in BY_SIGNATURE | BY_AGENT]
 NAMING = [one for one in GUARDED if one.parameters & OF_A_LINE]
 GENERAL = [one for one in GUARDED if not one.parameters & OF_A_LINE and one.parameters & OF_THE_DEPLOYMENT]
 # Query parameters that name something of a line, and the path parameter that does elsewhere.

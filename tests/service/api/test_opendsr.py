@@ -33,7 +33,10 @@ def api(sqlite_url: str, tmp_path: Path, of_domain: Certified) -> Iterator[Api]:
     certificate, key = tmp_path / "domain.pem", tmp_path / "domain.key"
     certificate.write_bytes(of_domain.certificate)
     key.write_bytes(of_domain.private)
-    api = Api(tmp_path / "home", sqlite_url, opendsr_certificate=certificate, opendsr_key=key)
+    api = Api(
+        tmp_path / "home", sqlite_url, opendsr_certificate=certificate, opendsr_key=key,
+        opendsr_callback_hosts="controller.example desk.example 10.0.0.1",
+    )  # fmt: skip
     api.line("bot", people(10))
     yield api
     api.store.close()
@@ -108,6 +111,34 @@ def test_a_digest_finds_whom_it_is_of(api: Api, form: str) -> None:
     assert api.client.post(URL, json=body).status_code == 201
     status = api.client.get(f"{URL}/{body['subject_request_id']}").json()
     assert (status["request_status"], status["results_count"]) == ("pending", 2)
+
+
+@pytest.mark.parametrize(
+    ("urls", "code", "field"),
+    [
+        (["https://evil.example/x"], "callback-refused", "/status_callback_urls/0"),
+        (["https://controller.example/x", "https://controller.example.evil.example/"], "callback-refused",
+         "/status_callback_urls/1"),
+        (["http://controller.example/x"], "scheme-refused", "/status_callback_urls/0"),
+        (["https://controller.example@evil.example/"], "invalid-input", "/status_callback_urls/0"),
+        (["https://10.0.0.1/x"], "address-refused", "/status_callback_urls/0"),
+        (["x"], "invalid-input", "/status_callback_urls/0"),
+        (["https://controller.example/"] * 11, "invalid-input", "/status_callback_urls"),
+        ("https://controller.example/", "invalid-input", "/status_callback_urls"),
+    ],
+)  # fmt: skip
+def test_callbacks_go_to_hosts_that_the_operator_named(api: Api, urls: object, code: str, field: str) -> None:
+    assert_problem(api.client.post(URL, json=request(status_callback_urls=urls)), 400, code, field=field)
+
+
+def test_callbacks_are_shown_with_the_request(api: Api) -> None:
+    body = request(status_callback_urls=["https://controller.example/x?token=1", "https://desk.example/"] * 2)
+    for _ in range(2):
+        assert api.client.post(URL, json=body).status_code == 201
+    (filed,) = api.client.get("/v1/unlearning-requests").json()["items"]
+    callbacks = api.client.get(f"/v1/unlearning-requests/{filed['id']}/status-callbacks").json()["items"]
+    assert [one["url"] for one in callbacks] == ["https://controller.example/x", "https://desk.example/"]
+    assert {(one["protocol"], one["state"], len(one["attempts"])) for one in callbacks} == {("opendsr", "pending", 0)}
 
 
 def test_nobody_found_is_completed_with_no_results(api: Api) -> None:

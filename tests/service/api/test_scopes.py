@@ -3,7 +3,7 @@
 import pytest
 
 from service.api.app import bare_app
-from service.api.scopes import BY_SIGNATURE, SCOPE_OF
+from service.api.scopes import BY_AGENT, BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import Scope
 from tests.support.api import Api, assert_problem
 
@@ -27,7 +27,7 @@ GUARDED = {
     operation["operationId"]
     for path, methods in DOCUMENT["paths"].items()
     for operation in methods.values()
-    if path not in OPEN | BY_SIGNATURE_PATHS
+    if path not in OPEN | BY_SIGNATURE_PATHS and operation["operationId"] not in BY_AGENT
 }
 # What answers whatever else Hub clients ask is no operation to be documented.
 UNDOCUMENTED = {"refuse_hub_path"}
@@ -57,6 +57,20 @@ def test_only_deliveries_prove_themselves_by_a_signature_instead() -> None:
         for operation in methods.values():
             schemes = {name for one in operation.get("security", ()) for name in one}
             assert ("inbound_signature" in schemes) == (path in BY_SIGNATURE_PATHS), path
+
+
+def test_agents_have_tokens_of_their_own() -> None:
+    """But for the call by which they get one."""
+    assert not BY_AGENT & set(SCOPE_OF)
+    schemes = {
+        operation["operationId"]: [name for one in operation.get("security", ()) for name in one]
+        for path, methods in DOCUMENT["paths"].items()
+        for operation in methods.values()
+        if path.startswith("/drp/")
+    }
+    assert set(schemes) == BY_AGENT
+    assert schemes.pop("pair_drp_agent") == []
+    assert all(names == ["drp_token"] for names in schemes.values())
 
 
 def test_an_operation_that_the_table_forgot_is_closed_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ class TestSubjectsOfSeveralKinds:
     EMAIL = Identity(kind=SubjectKind.email, value=VALUE)
     USER = Identity(kind=SubjectKind.user_id, value=VALUE)
     HASHED = Identity(sha256=DIGEST)
-    BY_SHA1 = Identity(kind=SubjectKind.email, sha1=hashlib.sha1(b"ada@example.org").hexdigest())
-    BY_MD5 = Identity(md5=hashlib.md5(b"ada@example.org").hexdigest())
+    SHA1, MD5 = (hashlib.new(name, b"ada@example.org").hexdigest() for name in ("sha1", "md5"))
+    BY_SHA1, BY_MD5 = Identity(kind=SubjectKind.email, sha1=SHA1), Identity(md5=MD5)
     HASHED_EMAIL = Identity(kind=SubjectKind.email, sha256=DIGEST)
 
     @pytest.mark.parametrize("named", [PLAIN, EMAIL, HASHED, HASHED_EMAIL])
