@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         description="fsspec URL of the blob store: `file:///…` or `s3://bucket/prefix`.",
         json_schema_extra=_documented("`blobs` in the home"),
     )
+    journal_url: str = Field(
+        default_factory=lambda given: str(given.get("blob_url", "")),
+        description="fsspec URL of the place of the erasure journal. Never restore it together with the database.",
+        json_schema_extra=_documented("`LETHE_BLOB_URL`"),
+    )
     master_key: SecretStr | None = Field(
         default=None,
         description="Key that seals dataset rows and secrets: 32 bytes in base64. Losing it loses the data.",

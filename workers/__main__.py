@@ -11,6 +11,8 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from service.flows.journal import journal_of
+from service.flows.reapply import reapply
 from service.flows.vault import vault_of
 from service.logs import configure_logging
 from service.settings import Settings
@@ -42,8 +44,10 @@ def main() -> None:
     logging.getLogger("rq").setLevel(logging.WARNING)
     store = Store(settings.database_url)
     vault = vault_of(store, settings)
+    blobs = Blobs(settings.blob_url)
+    reapply(store, vault, blobs, journal_of(settings, vault))
     name = f"{socket.gethostname()}-{os.getpid()}"
-    supervisor = Supervisor(settings, store, vault, Blobs(settings.blob_url), name=name)
+    supervisor = Supervisor(settings, store, vault, blobs, name=name)
     supervisor.clear_staging()
     jobs.serve_with(supervisor)
     connection = Redis.from_url(settings.redis_url)

@@ -21,6 +21,7 @@ from service.api.observe import Observe
 from service.api.oidc.provider import provider_of
 from service.api.pulse import Pulse
 from service.api.quota_headers import QuotaHeaders
+from service.api.restoration import Gate, Restoration
 from service.api.routes import (
     adapters,
     audit,
@@ -52,6 +53,7 @@ from service.api.routes import (
 )
 from service.domain.version import ENGINE_VERSION
 from service.evidence.domain_certificate import DomainSigner
+from service.flows.journal import journal_of
 from service.flows.keys import ensure_admin_key
 from service.flows.vault import Vault
 from service.settings import Settings
@@ -95,12 +97,14 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
             ensure_admin_key(unit, vault, settings.admin_key.get_secret_value())
     app = bare_app()
     metrics = Metrics(store, settings)
+    restoration = Restoration(store, vault, blobs, journal_of(settings, vault))
     app.state.context = Context(
         settings,
         store,
         vault,
         blobs,
         pulse=Pulse(store),
+        restoration=restoration,
         opendsr=DomainSigner.of(settings),
         provider=provider_of(settings, vault.hashes.person),
         limits=Limits(settings),
@@ -109,6 +113,7 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
     app.state.metrics = metrics
     app.add_middleware(QuotaHeaders)
     app.add_middleware(BodyLimit, upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Gate, restoration=restoration)
     app.add_middleware(Observe, metrics=metrics)
     return app
 
@@ -156,9 +161,10 @@ def _operation_id(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
-    beats = [asyncio.create_task(one.beat()) for one in (context.pulse, context.last_used)]
+    loops = (context.pulse.beat(), context.last_used.beat(), context.restoration.run())
+    tasks = [asyncio.create_task(loop) for loop in loops]
     yield
-    for beat in beats:
-        beat.cancel()
+    for task in tasks:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await beat
+            await task

@@ -9,6 +9,7 @@ from service.api.last_used import LastUsed
 from service.api.limits import Limits
 from service.api.oidc.provider import Provider
 from service.api.pulse import Pulse
+from service.api.restoration import Restoration
 from service.evidence.domain_certificate import DomainSigner
 from service.flows.vault import Vault
 from service.settings import Settings
@@ -23,6 +24,7 @@ class Context:
     vault: Vault
     blobs: Blobs
     pulse: Pulse
+    restoration: Restoration
     opendsr: DomainSigner | None
     provider: Provider | None
     limits: Limits

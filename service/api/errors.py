@@ -32,6 +32,19 @@ class UnsupportedMediaType(HttpError):
     title = "The media type is not accepted here"
 
 
+class ErasuresPending(HttpError):
+    status = 503
+    default_code = "erasures-pending"
+    title = "Erasures are being done again"
+    headers = {"Retry-After": "2"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An older database was restored; what was erased since its backup is being done again.",
+            fix="Repeat the call with the same Idempotency-Key; /readyz tells how much is left.",
+        )
+
+
 class RangeNotSatisfiable(HttpError):
     status = 416
     default_code = "range-not-satisfiable"

@@ -76,6 +76,9 @@ class _Work(Collector):
         )
         lag = unit.runs.outbox_lag(unit.now)
         yield GaugeMetricFamily("lethe_outbox_lag", "Hints that are due and that the relay has not sent yet.", lag)
+        yield GaugeMetricFamily(
+            "lethe_journal_lag", "Entries that the erasure journal does not have yet.", unit.journal.count_unwritten()
+        )
 
 
 def _serving(unit: Unit) -> Iterator[Metric]:

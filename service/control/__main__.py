@@ -7,6 +7,8 @@ from service.control.mlflow.mirror import Mirror
 from service.control.mlflow.registry import Registry
 from service.control.pusher import Pace, Pusher
 from service.control.relay import Relay, keep
+from service.flows.journal import journal_of, write_waiting
+from service.flows.reapply import reapply
 from service.flows.reconcile import reconcile
 from service.flows.vault import vault_of
 from service.hotswap.directory import Directory
@@ -23,6 +25,9 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings.log_level, process="control")
     store, blobs = Store(settings.database_url), Blobs(settings.blob_url)
+    vault = vault_of(store, settings)
+    journal = journal_of(settings, vault)
+    reapply(store, vault, blobs, journal)
     relay = Relay(store, settings.redis_url)
     directory = Directory(settings.serving_dir, blobs)
     pace = Pace(lease_s=settings.lease_s, check_s=settings.reconcile_s)
@@ -40,6 +45,11 @@ def main() -> None:
             target=keep,
             args=(lambda: reconcile(store, blobs, due_soon=settings.due_soon),),
             kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
+        ),
+        threading.Thread(
+            target=keep,
+            args=(lambda: write_waiting(store, journal),),
+            kwargs={"stopped": stop.wait, "pause_s": RELAY_PAUSE_S, "name": "erasure journal"},
         ),
         threading.Thread(
             target=keep,

@@ -27,6 +27,7 @@ Prefix = Literal[
     "whd",
     "tok",
     "scb",
+    "jrn",
 ]
 
 

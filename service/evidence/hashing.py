@@ -27,6 +27,7 @@ _PURPOSES = (
     "body",
     "delivery",
     "person",
+    "journal",
 )
 
 
@@ -103,6 +104,10 @@ class KeyedHash:
     def body(self, body: bytes) -> str:
         """The raw body of a request, for its receipt."""
         return self._hash("body", body)
+
+    def journal(self, entry: bytes) -> str:
+        """An entry of the erasure journal, which it proves to be ours."""
+        return self._hash("journal", entry)
 
     def delivery(self, *parts: str) -> str:
         """What a sender calls a delivery, or what it asks for."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from service.domain.ids import new_id
 from service.flows.erase import suppress
+from service.flows.journal import note_answered
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Target, TargetEdit, Version
@@ -36,4 +37,5 @@ def append_members(
     unit.ledger.append(entries)
     line.ledger_head += len(entries)
     suppress(unit, vault, line, members, entries)
+    note_answered(unit, vault, line, members)
     return entries

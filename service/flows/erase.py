@@ -28,10 +28,12 @@ def suppress(unit: Unit, vault: Vault, line: Line, members: Sequence[Target], en
         assert request is not None, "targets refer to existing requests"
         scope = EVERY_LINE if request.every_line else line.id
         ended = [entry for entry in entries if entry.target_id == target.id]
-        hashes = _content_hashes(unit, vault, line, ended)
-        unit.datasets.suppress("content", hashes, line_id=scope, request_id=request.id, now=unit.now)
         subjects = unit.requests.subjects([request.id])
-        unit.datasets.suppress("subject", subjects, line_id=scope, request_id=request.id, now=unit.now)
+        found = {"content": _content_hashes(unit, vault, line, ended), "subject": subjects}
+        for kind, hashes in found.items():
+            unit.datasets.suppress(kind, hashes, line_id=scope, request_id=request.id, now=unit.now)
+        listed = {kind: sorted(hashes) for kind, hashes in found.items()}
+        unit.note_erasure("suppressed", line=scope, request=request.id, **listed)
     unit.session.flush()
 
 
@@ -65,8 +67,11 @@ def erased_by(unit: Unit, vault: Vault, line: Line, targets: Sequence[Target]) -
         unit.datasets.forget_sketches(dataset_id, fate.gone)
         names = {name: vault.hashes.pseudonym(dataset_id, name) for name in fate.gone}
         unit.datasets.rename(dataset_id, names)
+        if names:
+            unit.note_erasure("forgotten", dataset=dataset_id, instances=sorted(names.values()))
     count = unit.texts.shred(dead, unit.now)
     if count:
+        unit.note_erasure("shredded", texts=sorted(dead))
         unit.audit("lethe", "texts.shredded", adapter=line.name, count=count)
     return count
 

@@ -64,6 +64,7 @@ def put_into_service(unit: Unit, line: Line, version: Version, *, actor: str) ->
     for older in unit.versions.of_line(line.id, VersionState.ready):
         if older.ledger_seq < line.ledger_head and older.withdraw_at is None:
             older.withdraw_at = retire_at
+    unit.note_erasure("published", line=line.id, number=version.number)
     unit.audit(actor, "version.published", adapter=line.name, version=version.number, digest=version.digest)
     unit.emit("version.ready", adapter=line.name, version=version.number, digest=version.digest)
     _promote(unit, line, version, actor=actor)

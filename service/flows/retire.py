@@ -66,6 +66,7 @@ def _end(unit: Unit, vault: Vault, line: Line, run: Run, *, actor: str, reason: 
     waiting = [target for target in unit.targets.open_of_line(line.id) if _is_decided(unit, target)]
     line.retired_at, line.retired_by, line.retired_reason = unit.now, actor, reason
     _take_down(unit, line, actor=actor)
+    unit.note_erasure("retired", line=line.id)
     unit.audit(actor, "adapter.retired", adapter=line.name, run=run.id)
     unit.emit("adapter.retired", adapter=line.name, run_id=run.id)
     unit.session.flush()

@@ -61,7 +61,7 @@ def submit(unit: Unit, vault: Vault, command: Submission, *, actor: str, body_ha
     request = _request(unit, vault, command, actor, body_hash)
     unit.requests.add(request)
     _record_operations(unit, vault, request.id, command.operations)
-    targets = [_add_target(unit, vault, request, found, command.strategy) for found in matching.matches]
+    targets = [add_target(unit, vault, request, found, command.strategy) for found in matching.matches]
     _settle(unit, request, targets, unindexed=matching.unindexed)
     unit.audit(actor, "request.created", request=request.id, targets=len(targets), body_hash=body_hash)
     unit.emit("request.created", request_id=request.id, state=request.state)
@@ -153,9 +153,10 @@ def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Se
     unit.requests.name_subjects(request_id, everybody)
 
 
-def _add_target(
+def add_target(
     unit: Unit, vault: Vault, request: UnlearningRequest, found: LineMatch, wish: Strategy | None
 ) -> Target:
+    """What the request asks of one line, and the run that will serve it. `wish`: the strategy asked for."""
     choice, policy = choose(unit, found, wish), policy_of(found.line)
     target = Target(
         id=new_id("tgt"),

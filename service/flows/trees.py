@@ -29,8 +29,10 @@ def keep_key(unit: Unit, line: Line, tree: StoredTree) -> None:
 
 def shred_derived(unit: Unit, line: Line) -> None:
     """Destroy the keys of all that was derived from a line's training data: its anchor is none any more."""
+    prefixes = unit.trees.open_of_line(line.id)
     count = unit.trees.shred_line(line.id, unit.now)
     if count:
+        unit.note_erasure("derived_shredded", line=line.id, prefixes=prefixes)
         unit.audit("lethe", "trees.shredded", adapter=line.name, count=count)
 
 

@@ -114,6 +114,13 @@ class Blobs:
     def exists(self, key: str) -> bool:
         return bool(self._fs.isfile(self._path(key)))
 
+    def names(self, prefix: str) -> set[str]:
+        """The names of what lies directly below a prefix; nothing if there is no such prefix."""
+        try:
+            return {path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._path(prefix), detail=False)}
+        except FileNotFoundError:
+            return set()
+
     def size(self, key: str) -> int:
         """Size of a blob in bytes.
 

@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.orm import Session
 
+from service.domain.ids import new_id
 from service.store.repositories import (
     AccessRepository,
     CallbackRepository,
     DatasetRepository,
     FeedRepository,
     InboundRepository,
+    JournalRepository,
     LedgerRepository,
     LineRepository,
     ReportRepository,
@@ -33,7 +35,8 @@ from service.store.repositories import (
     VersionRepository,
     WebhookRepository,
 )
-from service.store.tables import AuditRow, Event
+from service.store.tables import AuditRow, Event, JournalRow
+from service.store.tables.base import Json
 
 BUSY_TIMEOUT_S = 30
 IDLE_TIMEOUT_S = 60
@@ -50,6 +53,7 @@ class Unit:
         self.datasets = DatasetRepository(session)
         self.feed = FeedRepository(session)
         self.inbound = InboundRepository(session)
+        self.journal = JournalRepository(session)
         self.ledger = LedgerRepository(session)
         self.lines = LineRepository(session)
         self.reports = ReportRepository(session)
@@ -63,6 +67,7 @@ class Unit:
         self.webhooks = WebhookRepository(session)
         self._events: list[Event] = []
         self._audit: list[AuditRow] = []
+        self._erasures: list[Json] = []
 
     @cached_property
     def now(self) -> datetime:
@@ -93,8 +98,14 @@ class Unit:
         """Append a row to the audit chain when this transaction commits. Ids and keyed hashes only."""
         self._audit.append(AuditRow(created_at=self.now, actor=actor, action=action, data=data))
 
+    def note_erasure(self, kind: str, **fact: Any) -> None:
+        """Put something into the erasure journal when this transaction commits. Ids and keyed hashes only."""
+        self._erasures.append({"kind": kind, **fact})
+
     def finish(self) -> None:
         """Write the feed lines, last of all: their lock orders commits, so cursors never skip a line."""
+        if self._erasures:
+            self.journal.add(JournalRow(id=new_id("jrn"), created_at=self.now, facts=self._erasures))
         if self._events or self._audit:
             self.session.flush()
             if changed := {event.request_id for event in self._events if event.request_id is not None}:

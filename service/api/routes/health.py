@@ -23,7 +23,12 @@ from service.store.migrate import at_head
 router = APIRouter(tags=["operations"])
 
 REDIS_TIMEOUT_S = 0.5
-_UNREADY: Responses = {503: {"description": "The database is away or not migrated.", "model": Ready}}
+_UNREADY: Responses = {
+    503: {
+        "description": "The database is away, not migrated, or older than the erasure journal.",
+        "model": Ready,
+    }
+}
 
 
 @router.get("/livez")
@@ -39,9 +44,19 @@ def get_readyz(context: InContext) -> JSONResponse:
     database = workers is not None
     schema = database and at_head(context.store)
     bus = _redis_answers(context.settings.redis_url)
-    status: Literal["ready", "degraded", "unready"] = "unready" if not schema else "ready" if bus else "degraded"
-    ready = Ready(status=status, database=database, schema_current=schema, redis=bus, workers=workers or {})
-    return JSONResponse(ready.model_dump(), 200 if schema else 503)
+    restored = context.restoration.done
+    serves = schema and restored
+    status: Literal["ready", "degraded", "unready"] = "unready" if not serves else "ready" if bus else "degraded"
+    ready = Ready(
+        status=status,
+        database=database,
+        schema_current=schema,
+        erasures_current=restored,
+        erasures_pending=0 if restored else context.restoration.pending,
+        redis=bus,
+        workers=workers or {},
+    )
+    return JSONResponse(ready.model_dump(), 200 if serves else 503)
 
 
 def _workers(context: Context) -> dict[str, int] | None:

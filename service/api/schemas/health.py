@@ -19,6 +19,15 @@ class Ready(Output):
     )
     database: bool = Field(description="Whether the database answers.", examples=[True])
     schema_current: bool = Field(description="Whether its schema is the newest one.", examples=[True])
+    erasures_current: bool = Field(
+        description="Whether the database has everything that the erasure journal has. After a backup was restored it "
+        "is false until what was erased since was done again.",
+        examples=[True],
+    )
+    erasures_pending: int | None = Field(
+        description="How many entries of the journal the database lacks; null if the journal cannot be read.",
+        examples=[0],
+    )
     redis: bool = Field(description="Whether Redis answers; without it, runs wait.", examples=[True])
     workers: dict[str, int] = Field(description="Live workers a pool.", examples=[{"default": 1}])
 

@@ -85,11 +85,17 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """`degraded`: requests are accepted, but runs wait. `workers`: how many there are in each pool."""
+    """`degraded`: requests are accepted, but runs wait. `workers`: how many there are in each pool.
+
+    `erasures_pending`: after an older database was restored, how much has to be erased again before anything is
+    served; None if that cannot be told.
+    """
 
     status: str
     database: bool
     schema_current: bool
+    erasures_current: bool
+    erasures_pending: int | None
     redis: bool
     workers: dict[str, int] = Field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from service.store.repositories.callbacks import CallbackRepository
 from service.store.repositories.datasets import DatasetRepository
 from service.store.repositories.feed import FeedRepository
 from service.store.repositories.inbound import InboundRepository
+from service.store.repositories.journal import JournalRepository
 from service.store.repositories.ledger import LedgerRepository
 from service.store.repositories.lines import LineRepository
 from service.store.repositories.reports import ReportRepository
@@ -25,6 +26,7 @@ __all__ = [
     "DatasetRepository",
     "FeedRepository",
     "InboundRepository",
+    "JournalRepository",
     "LedgerRepository",
     "LineRepository",
     "ReportRepository",

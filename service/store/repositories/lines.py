@@ -18,6 +18,9 @@ class LineRepository(Repository):
     def get(self, line_id: str) -> Line:
         return self.session.get_one(Line, line_id)
 
+    def find(self, line_id: str) -> Line | None:
+        return self.session.get(Line, line_id)
+
     def by_name(self, name: str) -> Line | None:
         return self.session.scalar(select(Line).where(Line.name == name))
 

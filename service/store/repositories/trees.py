@@ -25,6 +25,11 @@ class TreeRepository(Repository):
             found.update((row.prefix, row) for row in rows)
         return found
 
+    def open_of_line(self, line_id: str) -> list[str]:
+        """The trees of a line whose keys are there, by prefix."""
+        query = select(SealedTree.prefix).where(SealedTree.line_id == line_id, SealedTree.wrapped_key.is_not(None))
+        return sorted(self.session.scalars(query))
+
     def shred(self, prefix: str, now: datetime) -> int:
         """Destroy the keys of the trees at and below `prefix`; returns how many there were."""
         below = SealedTree.prefix.startswith(f"{prefix}/", autoescape=True)

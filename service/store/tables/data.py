@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.tables.base import Base, UtcDateTime, identifier
+from service.store.tables.base import Base, Json, UtcDateTime, identifier
 
 
 class SealedText(Base):
@@ -104,3 +104,14 @@ class Suppression(Base):
     line_id: Mapped[str] = mapped_column(String(48), primary_key=True)
     request_id: Mapped[str] = mapped_column(String(48))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class JournalRow(Base):
+    """What one transaction erased: ids and keyed hashes. `written_at`: since when the erasure journal has it, too."""
+
+    __tablename__ = "journal"
+
+    id: Mapped[str] = identifier()
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    facts: Mapped[list[Json]]
+    written_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)

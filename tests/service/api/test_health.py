@@ -36,6 +36,7 @@ class TestReady:
         assert response.status_code == 200
         assert response.json() == {
             "status": "ready", "database": True, "schema_current": True, "redis": True, "workers": {"gpu-80g": 1},
+            "erasures_current": True, "erasures_pending": 0,
         }  # fmt: skip
 
     def test_without_redis_requests_are_still_taken(self, api: Api) -> None:

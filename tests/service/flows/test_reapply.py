@@ -1,0 +1,385 @@
+"""The restore drill: a backup of the database comes back, and nobody who was forgotten comes back with it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from service.domain.adapters import Strategy
+from service.domain.errors import Corrupted, Shredded, Suppressed
+from service.domain.runs import Lane
+from service.domain.states import Outcome, RequestState, TargetState, VersionState
+from service.flows import decide, texts
+from service.flows.compact import rebuild_now
+from service.flows.journal import write_waiting
+from service.flows.reapply import lost_entries, reapply
+from service.flows.reconcile import reconcile
+from service.flows.refile import LOST
+from service.flows.retire import retire
+from service.flows.vault import open_vault
+from service.store.database import Store
+from service.store.journal import Journal
+from service.store.migrate import upgrade
+from service.store.tables import AuditRow, JournalRow, SealedText, Suppression
+from tests.support.backup import back_up, restore
+from tests.support.house import ACTOR, House, correct, people, person, remove, remove_subject
+
+SUBJECT = "Person 1"
+
+
+class Drill:
+    """A backup of the database, and what happens to it. The blob store and the journal are never taken back."""
+
+    def __init__(self, house: House, place: Path) -> None:
+        self.house, self._backup = house, place / "backup"
+        self.journal = Journal(house.blobs, house.vault.hashes.journal)
+
+    def back_up(self) -> None:
+        write_waiting(self.house.store, self.journal)
+        back_up(self.house.store.url, self._backup)
+
+    def lose_and_restore(self) -> None:
+        """What happened since the backup is in the journal only."""
+        write_waiting(self.house.store, self.journal)
+        self.house.store.close()
+        restore(self.house.store.url, self._backup)
+
+    def reapply(self) -> int:
+        return reapply(self.house.store, self.house.vault, self.house.blobs, self.journal)
+
+    def restore_and_reapply(self) -> None:
+        self.lose_and_restore()
+        assert self.reapply() > 0
+        assert not lost_entries(self.house.store, self.journal)
+
+
+@pytest.fixture
+def drill(house: House, tmp_path: Path) -> Drill:
+    return Drill(house, tmp_path)
+
+
+def served(house: House, line: str) -> tuple[set[str], set[str]]:
+    """Aliases with the versions that they point at, and the versions in service."""
+    with house.store.read() as unit:
+        aliases = {f"{a.name}=v{unit.versions.get(a.version_id).number}" for a in unit.lines.aliases(line)}
+        return aliases, {f"v{v.number}" for v in unit.versions.of_line(line, VersionState.ready)}
+
+
+def rebuild(house: House, line: str) -> None:
+    with house.store.write() as unit:
+        if unit.runs.queued(line, Lane.compact) is None:
+            rebuild_now(unit, unit.lines.get(line).name, actor=ACTOR)
+    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+
+
+def test_without_a_restore_there_is_nothing_to_do(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    write_waiting(house.store, drill.journal)
+    before = served(house, line)
+    assert drill.reapply() == 0
+    assert served(house, line) == before == ({"production=v2"}, {"v1", "v2"})
+
+
+def test_an_erasure_that_the_backup_does_not_know_is_made_again(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    request = house.submit(remove_subject(SUBJECT), regulation="gdpr")
+    filed = house.request(request)
+    house.serve(line)
+    drill.lose_and_restore()
+    assert served(house, line) == ({"production=v1"}, {"v1"}), "v1 remembers: the backup brought it back"
+
+    assert drill.reapply() > 0
+    assert served(house, line) == (set(), set()), "what remembers is not served"
+    again = house.request(request)
+    assert (again.state, again.receipt, again.due_at) == (RequestState.queued, filed.receipt, filed.due_at)
+    assert {edit.instance_id for edit in edits(house, request)} == {"p1-0", "p1-1"}
+
+    house.serve(line)
+    assert served(house, line) == ({"production=v3"}, {"v3"}), "v2 was given out before: no number is used again"
+    assert house.request(request).outcome is Outcome.done
+    audited = actions(house)
+    assert {"erasures.reapplied", "request.restored"} <= audited
+
+
+def edits(house: House, request: str) -> list[object]:
+    with house.store.read() as unit:
+        return list(unit.targets.edits([target.id for target in unit.targets.of_request(request)]))
+
+
+def actions(house: House) -> set[str]:
+    with house.store.read() as unit:
+        return set(unit.session.scalars(select(AuditRow.action)))
+
+
+def test_the_suppression_list_is_back_before_anything_is_trained(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    drill.restore_and_reapply()
+    house.line("other", people(2, facts=1)[:1])
+    with pytest.raises(Suppressed):
+        house.train("other", house.dataset(person(1)))
+    texts_only = [{**row, "id": f"new-{row['id']}", "subject": "somebody else"} for row in person(1)]
+    with pytest.raises(Suppressed):
+        house.train("other", house.dataset(texts_only))
+
+
+def test_keys_that_were_destroyed_are_destroyed_again(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    with house.store.read() as unit:
+        dataset = unit.versions.of_line(line)[0].dataset_id
+        rows = unit.datasets.some(dataset, ["p1-0", "p1-1", "p2-0"])
+        text_ids = {name: row.text_id for name, row in rows.items()}
+        trees = unit.trees.open_of_line(line)
+    request = house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    rebuild(house, line)
+    reconcile(house.store, house.blobs)
+    drill.lose_and_restore()
+    assert opens(house, text_ids["p1-0"]), "positive control: with the backup the key came back"
+
+    assert drill.reapply() > 0
+    assert not opens(house, text_ids["p1-0"])
+    assert not opens(house, text_ids["p1-1"])
+    assert opens(house, text_ids["p2-0"]), "nobody else is forgotten"
+    with house.store.read() as unit:
+        assert all(row.wrapped_key is None for row in unit.trees.many(trees).values())
+        assert {row.instance_id for row in unit.datasets.instances(dataset)} & {"p1-0", "p1-1"} == set()
+    [target] = house.targets(request)
+    assert target.strategy is Strategy.rebuild, "what updates are solved from is gone"
+
+    rebuild(house, line)
+    assert house.request(request).outcome is Outcome.done
+    assert house.targets(request)[0].claim_level == "E"
+    aliases, _ = served(house, line)
+    assert aliases == {"production=v4"}
+
+
+def opens(house: House, text_id: str) -> bool:
+    with house.store.read() as unit:
+        try:
+            texts.unseal(house.vault, unit.texts.get(text_id))
+        except Shredded:
+            return False
+        return True
+
+
+def test_a_rebuild_that_the_backup_does_not_know_is_made_again(house: House, drill: Drill) -> None:
+    """Answered before the backup, rebuilt after it: the version that answered is still good, its anchor is gone."""
+    line = house.line("bot", people(6), grace_period_s=0)
+    request = house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    drill.back_up()
+    rebuild(house, line)
+    reconcile(house.store, house.blobs)
+    drill.restore_and_reapply()
+    with house.store.read() as unit:
+        assert [t.id for t in unit.targets.of_request(request)], "it is the same request"
+    reconcile(house.store, house.blobs)
+    rebuild(house, line)
+    assert house.targets(request)[0].claim_level == "E"
+    assert house.request(request).outcome is Outcome.done
+
+
+def test_a_request_that_the_backup_knows_is_not_filed_twice(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    request = house.submit(remove_subject(SUBJECT))
+    drill.back_up()
+    house.serve(line)
+    drill.restore_and_reapply()
+    assert served(house, line) == (set(), set())
+    assert house.request(request).state is RequestState.queued
+    house.serve(line)
+    assert served(house, line)[0] == {"production=v3"}
+    with house.store.read() as unit:
+        assert len(unit.requests.list(after=None, limit=10).items) == 1
+
+
+def test_what_was_approved_since_the_backup_needs_no_second_approval(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6), require_approval=True)
+    known = house.submit(remove("p1-0"))
+    drill.back_up()
+    unknown = house.submit(remove("p2-0"))
+    for request in (known, unknown):
+        with house.store.write() as unit:
+            decide.approve(unit, request, actor="somebody else")
+    house.serve(line)
+    drill.restore_and_reapply()
+    for request in (known, unknown):
+        assert house.request(request).state is RequestState.queued
+    house.serve(line)
+    for request in (known, unknown):
+        assert house.request(request).outcome is Outcome.done
+
+
+def test_a_lost_correction_waits_for_somebody_who_knows_the_text(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    corrected = house.submit(correct("p1-0", "The truth about Zoltan."))
+    mixed = house.submit(correct("p2-0", "More truth."), remove("p3-0"))
+    house.serve(line)
+    drill.restore_and_reapply()
+    assert served(house, line) == (set(), set()), "what has the old answer is not served"
+    for request in (corrected, mixed):
+        again = house.request(request)
+        assert again.state is RequestState.needs_attention
+        assert again.failure is not None
+        assert again.failure["code"] == LOST
+    assert [edit.instance_id for edit in edits(house, mixed)] == ["p3-0"]  # type: ignore[attr-defined]
+
+
+def test_a_line_that_was_retired_stays_retired(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    house.line("other", people(6))
+    drill.back_up()
+    with house.store.write() as unit:
+        retire(unit, house.vault, "bot", actor=ACTOR, reason="It is over.")
+    drill.restore_and_reapply()
+    with house.store.read() as unit:
+        assert unit.lines.get(line).retired_at is not None
+    assert served(house, line) == (set(), set())
+
+
+def test_versions_whose_files_went_since_the_backup_leave_service(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6), grace_period_s=0)
+    house.submit(remove("p1-0"))
+    house.serve(line)
+    drill.back_up()
+    house.submit(remove("p2-0"))
+    house.serve(line)
+    rebuild(house, line)
+    reconcile(house.store, house.blobs)
+    drill.restore_and_reapply()
+    with house.store.read() as unit:
+        for version in unit.versions.of_line(line):
+            assert version.blob_prefix is None or house.blobs.exists_tree(version.blob_prefix)
+
+
+def test_files_that_no_row_names_any_more_are_deleted(house: House, drill: Drill) -> None:
+    """They remember people who are forgotten later."""
+    line = house.line("bot", people(6))
+    drill.back_up()
+    kept = house.blobs.names("runs")
+    house.submit(remove("p1-0"))
+    house.serve(line)
+    assert house.blobs.names("runs") > kept
+    drill.restore_and_reapply()
+    assert house.blobs.names("runs") == kept
+
+
+def test_two_restores_of_one_backup_are_like_one(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    request = house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    drill.restore_and_reapply()
+    house.serve(line)
+    drill.restore_and_reapply()
+    assert drill.reapply() == 0
+    house.serve(line)
+    assert house.request(request).outcome is Outcome.done
+    assert served(house, line)[0] == {"production=v4"}
+
+
+def test_a_database_that_was_lost_altogether_still_refuses_who_was_forgotten(
+    house: House, drill: Drill, tmp_path: Path
+) -> None:
+    line = house.line("bot", people(6))
+    house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    write_waiting(house.store, drill.journal)
+    upgrade(f"sqlite:///{tmp_path}/new.db")
+    store = Store(f"sqlite:///{tmp_path}/new.db")
+    empty = House(store, open_vault(store, bytes(range(32))), house.blobs, tmp_path / "new")
+    assert reapply(store, empty.vault, empty.blobs, drill.journal) > 0
+    with pytest.raises(Suppressed):
+        empty.line("bot", people(6))
+    store.close()
+
+
+def test_nobody_can_be_read_out_of_the_journal(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    house.submit(remove_subject(SUBJECT), client_reference="ticket of Person 1")
+    house.submit(correct("p2-0", "The truth about Zoltan."))
+    house.serve(line)
+    rebuild(house, line)
+    write_waiting(house.store, drill.journal)
+    said = b"".join(b"".join(house.blobs.chunks(f"journal/{name}")) for name in house.blobs.names("journal"))
+    assert b"answered" in said
+    assert b"shredded" in said
+    for word in (b"Person", b"p1-0", b"p2-0", b"Zoltan", b"Answer", b"ticket"):
+        assert word not in said
+
+
+def test_an_entry_that_was_altered_stops_everything(house: House, drill: Drill, tmp_path: Path) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    drill.lose_and_restore()
+    newest = tmp_path / "blobs" / "journal" / f"{max(drill.journal.ids())}.json"
+    newest.write_bytes(newest.read_bytes().replace(b'"removed": true', b'"removed": false'))
+    with pytest.raises(Corrupted):
+        drill.reapply()
+    with house.store.read() as unit:
+        assert not unit.session.scalars(select(Suppression)).all(), "nothing half done"
+
+
+def test_entries_that_the_journal_lost_are_written_again(house: House, drill: Drill, tmp_path: Path) -> None:
+    house.line("bot", people(6))
+    write_waiting(house.store, drill.journal)
+    there = drill.journal.ids()
+    assert there
+    for name in there:
+        (tmp_path / "blobs" / "journal" / f"{name}.json").unlink()
+    assert drill.reapply() == 0
+    assert write_waiting(house.store, drill.journal) == len(there)
+    assert drill.journal.ids() == there
+
+
+def test_writing_that_breaks_off_is_done_again(house: House, drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.line("bot", people(6))
+    write: Callable[..., None] = drill.journal.write
+    monkeypatch.setattr(drill.journal, "write", lambda entry: (write(entry), _break())[1])
+    with pytest.raises(OSError, match="power"):
+        write_waiting(house.store, drill.journal)
+    monkeypatch.undo()
+    write_waiting(house.store, drill.journal)
+    with house.store.read() as unit:
+        assert unit.journal.count_unwritten() == 0
+        assert unit.journal.ids() == drill.journal.ids()
+
+
+def _break() -> None:
+    raise OSError("power")
+
+
+def test_an_entry_reads_as_it_was_written(house: House, drill: Drill) -> None:
+    house.line("bot", people(6))
+    write_waiting(house.store, drill.journal)
+    [entry] = [drill.journal.read(name) for name in drill.journal.ids()]
+    with house.store.read() as unit:
+        [row] = unit.session.scalars(select(JournalRow)).all()
+    assert (entry.id, entry.at, list(entry.facts)) == (row.id, row.created_at, row.facts)
+    assert json.loads(entry.to_bytes())[0] == row.id
+
+
+def test_shredded_rows_hold_nothing(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    drill.back_up()
+    house.submit(remove_subject(SUBJECT))
+    house.serve(line)
+    rebuild(house, line)
+    drill.restore_and_reapply()
+    with house.store.read() as unit:
+        gone = unit.session.scalars(select(SealedText).where(SealedText.shredded_at.is_not(None))).all()
+        assert gone
+        assert {(row.ciphertext, row.wrapped_key) for row in gone} == {(b"", None)}
+        assert not [t for t in unit.targets.in_state(line, list(TargetState)) if t.state is TargetState.failed]
