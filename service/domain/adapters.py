@@ -102,6 +102,11 @@ class Policy(Frozen):
         description="Largest relative gap between predicted and measured change before the ledger is compacted at "
         "once.",
     )
+    backups_kept_s: Seconds | None = Field(
+        default=None,
+        description="How long your backups of database and blob store are kept, as certificates tell it. Null: they "
+        "tell that Lethe cannot know.",
+    )
 
 
 class LoraSpec(Frozen):

@@ -1,8 +1,10 @@
 """Envelope encryption of dataset rows, and the keys of what is derived from them.
 
 Every text and every tree of derived files is encrypted under its own random key, and that key is wrapped under the
-master key. To destroy it for good, replicas and backups of the ciphertext included, it is enough to delete its
-wrapped key (crypto-shredding, NIST SP 800-88 rev. 1, section 2.6, "cryptographic erase").
+master key. To destroy it for good, it is enough to delete its wrapped key (crypto-shredding, NIST SP 800-88 rev. 1,
+section 2.6, "cryptographic erase"): then no copy of the ciphertext opens, unless it holds the wrapped key too. Trees
+lie apart from their keys, so copies of the blob store are covered. Texts lie beside theirs, so a backup of the
+database opens with the master key until it ages out.
 
 Both layers are AES-256-GCM (NIST SP 800-38D) and authenticate the row's `context`, so that a
 ciphertext or a key moved to another row does not open. Layout of either field:

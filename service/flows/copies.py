@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from service.domain.states import VersionState
 from service.evidence.facts import Copy, DestroyedCopy, RemainingCopy
 from service.flows.erase import is_still_sealed
+from service.flows.strategy import policy_of
 from service.store.database import Unit
 from service.store.tables import Line, Target, Version
 
@@ -22,12 +23,23 @@ SWEPT_WITHIN = timedelta(hours=1)
 def remaining_copies(unit: Unit, line: Line, target: Target) -> list[RemainingCopy]:
     """Lethe knows its own copies; servers and backups it can only name."""
     older = [v.withdraw_at for v in unit.versions.of_line(line.id, VersionState.ready) if v.withdraw_at is not None]
-    return [
+    ours = [
         *(_before_the_rebuild(unit, line, target) if _has_tail(unit, target) else _after_it(unit, line, target)),
         *([RemainingCopy(Copy.older_versions, max(older) + SWEPT_WITHIN)] if older else []),
-        RemainingCopy(Copy.inference_replicas, None),
-        RemainingCopy(Copy.backups, None),
     ]
+    return [
+        *ours,
+        RemainingCopy(Copy.inference_replicas, None),
+        RemainingCopy(Copy.backups, _backed_up_until(unit, line, ours)),
+    ]
+
+
+def _backed_up_until(unit: Unit, line: Line, ours: Sequence[RemainingCopy]) -> datetime | None:
+    """A backup that is made while a copy is there has it, too, and is kept for as long as the operator says."""
+    kept_s = policy_of(line).backups_kept_s
+    if kept_s is None:
+        return None
+    return max([unit.now, *(copy.until for copy in ours if copy.until is not None)]) + timedelta(seconds=kept_s)
 
 
 def destroyed_copies(unit: Unit, line: Line, target: Target) -> list[DestroyedCopy]:

@@ -43,7 +43,7 @@ def reapply(store: Store, vault: Vault, blobs: Blobs, journal: Journal) -> int:
             entries = [journal.read(entry_id) for entry_id in sorted(journal.ids() - unit.journal.ids())]
             if entries:
                 _reapply(unit, vault, blobs, entries)
-        _delete_orphans(store, blobs)
+                _delete_orphans(unit, blobs)
     _write_again(store, journal)
     return len(entries)
 
@@ -155,13 +155,15 @@ def _is_solvable(unit: Unit, blobs: Blobs, anchor: Version) -> bool:
     return tree is None or tree.wrapped_key is not None
 
 
-def _delete_orphans(store: Store, blobs: Blobs) -> None:
-    """Files of runs that the database does not know any more: nobody else will ever delete them."""
-    with store.read() as unit:
-        used = {prefix.split("/")[1] for prefix in unit.versions.blob_prefixes() if prefix.startswith("runs/")}
-        unknown = [name for name in blobs.names("runs") - used if unit.runs.get(name) is None]
-    for name in unknown:
-        blobs.delete_tree(f"runs/{name}")
+def _delete_orphans(unit: Unit, blobs: Blobs) -> None:
+    """Files of runs that the database does not know any more: nobody else will ever delete them.
+
+    Before the commit, so that a crash leaves none behind, and under its lock, so that nobody else is at it.
+    """
+    used = {prefix.split("/")[1] for prefix in unit.versions.blob_prefixes() if prefix.startswith("runs/")}
+    for name in blobs.names("runs") - used:
+        if unit.runs.get(name) is None:
+            blobs.delete_tree(f"runs/{name}")
 
 
 def _write_again(store: Store, journal: Journal) -> None:

@@ -39,13 +39,13 @@ class AdapterCreate(Input):
     pool: str = Pool
 
 
-_UNSET_BY_NULL = frozenset({"max_fidelity", "rebuild_after_count"})
+_UNSET_BY_NULL = frozenset({"max_fidelity", "rebuild_after_count", "backups_kept_s"})
 
 
 class PolicyChange(Input):
     """The policy fields to change; what is left out or null stays.
 
-    But null unsets `max_fidelity` and `rebuild_after_count`.
+    But null unsets `max_fidelity`, `rebuild_after_count` and `backups_kept_s`.
     """
 
     default_strategy: Strategy | None = Field(default=None, description="Strategy of requests that name none.")
@@ -83,6 +83,9 @@ class PolicyChange(Input):
     update_budget: Share | None = Field(default=None, description="Share of the training cost for an update.")
     max_drift: float | None = Field(
         default=None, gt=0, description="Gap between predicted and measured change above which to compact at once."
+    )
+    backups_kept_s: Seconds | None = Field(
+        default=None, description="How long your backups are kept. Null is a value here: not known."
     )
 
     def given(self) -> dict[str, object]:

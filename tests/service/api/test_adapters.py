@@ -85,6 +85,12 @@ class TestPolicy:
             policy = api.client.patch("/v1/adapters/bot", json={"policy": change}).json()["policy"]
             assert (policy["max_fidelity"], policy["max_drift"]) == after
 
+    def test_how_long_backups_are_kept_may_be_unknown_again(self, api: Api) -> None:
+        assert api.client.post("/v1/adapters", json=LINE).json()["policy"]["backups_kept_s"] is None
+        for wanted in (604_800, None):
+            changed = api.client.patch("/v1/adapters/bot", json={"policy": {"backups_kept_s": wanted}})
+            assert changed.json()["policy"]["backups_kept_s"] == wanted
+
     def test_a_value_that_is_none(self, api: Api) -> None:
         api.client.post("/v1/adapters", json=LINE)
         response = api.client.patch("/v1/adapters/bot", json={"policy": {"shred_within_s": 0}})

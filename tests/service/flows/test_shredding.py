@@ -240,3 +240,31 @@ def test_a_quarantined_anchor_is_withdrawn_by_the_rebuild(house: House, later: A
     rebuild(house, line)
     with house.store.read() as unit:
         assert unit.versions.of_line(line)[0].state is VersionState.withdrawn
+
+
+def test_backups_are_said_to_be_kept_for_as_long_as_the_operator_says(house: House) -> None:
+    """A copy that may be backed up until it is shredded is there for that much longer."""
+    week_s = 7 * 86_400
+    line = house.line("bot", people(6), backups_kept_s=week_s)
+    request = house.submit(remove("p0-0"))
+    house.serve(line)
+    shred_by = house.targets(request)[0].shred_by
+    assert backups_until(house, request) == pytest.approx(shred_by.timestamp() + week_s, abs=0.01)
+    rebuild(house, line)
+    with house.store.read() as unit:
+        last_copy = max(v.withdraw_at for v in unit.versions.of_line(line) if v.withdraw_at is not None)
+    gone = last_copy + SWEPT_WITHIN + timedelta(seconds=week_s)
+    assert backups_until(house, request) == pytest.approx(gone.timestamp(), abs=0.01)
+
+
+def test_nobody_knows_how_long_backups_are_kept_unless_told(house: House) -> None:
+    line = house.line("bot", people(6))
+    request = house.submit(remove("p0-0"))
+    house.serve(line)
+    assert backups_until(house, request) is None
+
+
+def backups_until(house: House, request: str) -> float | None:
+    """In seconds since the epoch."""
+    (copy,) = [copy for copy in said(house, request)["remaining_copies"] if copy["kind"] == "backups"]
+    return None if copy["until"] is None else datetime.fromisoformat(copy["until"]).timestamp()
