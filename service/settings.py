@@ -63,7 +63,7 @@ def _documented(default: str) -> dict[str, Any]:
 class Settings(BaseSettings):
     """The settings of one process. Instances are frozen; a field's unit is the end of its name."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default=Path(".lethe"),

@@ -1,6 +1,10 @@
 """The one function RQ calls, by its dotted name."""
 
+import logging
+
 from workers.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
 
 _supervisor: Supervisor | None = None
 
@@ -12,6 +16,12 @@ def serve_with(supervisor: Supervisor) -> None:
 
 
 def execute(run_id: str) -> None:
-    """Execute a run. The id is all that ever travels through Redis."""
+    """Execute a run. The id is all that ever travels through Redis.
+
+    RQ would keep the text of an error there, and a database's errors quote values; the reconciler does without.
+    """
     assert _supervisor is not None, "serve_with() comes first"
-    _supervisor.execute(run_id)
+    try:
+        _supervisor.execute(run_id)
+    except Exception:
+        log.exception("run %s was left as it is", run_id)
