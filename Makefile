@@ -11,7 +11,8 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow test-vllm check format openapi readme lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow test-vllm check check-deps sbom format openapi readme \
+  lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -25,6 +26,11 @@ PIP := $(BIN)/pip --disable-pip-version-check -qq
 MLFLOW_VERSION := 3.17.2
 MLFLOW_VENV := .venv-mlflow
 MLFLOW := $(MLFLOW_VENV)/bin/mlflow
+AUDIT_VENV := .venv-audit
+AUDIT := $(AUDIT_VENV)/bin/pip-audit
+PIP_AUDIT_VERSION := 2.10.1
+CYCLONEDX_VERSION := 7.5.0
+SBOM := $(AUDIT_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON
 OPENAPI := tests/contracts/openapi.json
 # vLLM cannot share an environment with us: its bounds on FastAPI exclude ours.
 VLLM_VENV ?= .venv-vllm
@@ -61,6 +67,11 @@ $(MLFLOW): | $(INSTALLED)
 	@test -x $(dir $@)python || $(PYTHON) -m venv $(MLFLOW_VENV)
 	@$(dir $@)pip --disable-pip-version-check -qq install mlflow==$(MLFLOW_VERSION)
 
+# Tools that look at the dependencies, apart from them.
+$(AUDIT):
+	@test -x $(dir $@)python || $(PYTHON) -m venv $(AUDIT_VENV)
+	@$(dir $@)pip --disable-pip-version-check -qq install pip-audit==$(PIP_AUDIT_VERSION) cyclonedx-bom==$(CYCLONEDX_VERSION)
+
 test-mlflow: $(INSTALLED) $(MLFLOW) ## Run the tests of the mirror against a real MLflow server too
 	MLFLOW=$(CURDIR)/$(MLFLOW) $(BIN)/pytest tests/service/control/mlflow
 
@@ -73,6 +84,16 @@ check: $(INSTALLED) ## Lint, format, types, import directions, OpenAPI drift
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m service.api.openapi --check $(OPENAPI)
+
+# What runs in production: the locks, and torch. --strict: what cannot be looked up, as without a network, is a failure.
+check-deps: $(AUDIT) ## Look the locked dependencies up in the database of known vulnerabilities; needs the network
+	@mkdir -p build && (cat requirements.lock; echo "torch==$(TORCH_VERSION)") > build/audited.txt
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r build/audited.txt
+
+sbom: $(AUDIT) ## Write what the images are made of, as CycloneDX, to build/
+	@mkdir -p build
+	$(SBOM) requirements-service.lock -o build/service.cdx.json
+	(cat requirements.lock; echo "torch==$(TORCH_VERSION)") | $(SBOM) - -o build/worker.cdx.json
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
@@ -117,6 +138,6 @@ $(VLLM_INSTALLED): $(VLLM_PLUGIN)/requirements-test.lock $(VLLM_PLUGIN)/pyprojec
 	@touch $@
 
 clean: ## Remove .venv, caches and build products; .lethe, the service's data, stays
-	rm -rf $(VENV) $(MLFLOW_VENV) .venv-vllm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) $(MLFLOW_VENV) $(AUDIT_VENV) .venv-vllm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 	  .hypothesis
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -244,6 +244,11 @@ class Settings(BaseSettings):
     stop_grace_s: float = Field(
         default=20, ge=0, description="Time a process gets to end cleanly before it is killed."
     )
+    liveness_dir: Path | None = Field(
+        default=None,
+        description="Directory in which the loops of a process leave marks for `python -m service.liveness`.",
+        json_schema_extra=_documented("none: no marks"),
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Lowest level of the log lines that are written."
     )

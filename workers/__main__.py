@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 from service.flows.journal import journal_of
 from service.flows.reapply import reapply
 from service.flows.vault import vault_of
+from service.liveness import mark
 from service.logs import configure_logging
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -75,6 +76,7 @@ def _show_presence(store: Store, settings: Settings, supervisor: Supervisor, nam
             with store.write() as unit:
                 unit.runs.seen_worker(name, settings.worker_pool, None, unit.now)
             supervisor.forget()
+            mark(settings.liveness_dir, "worker")
         except Exception:  # noqa: BLE001 - presence is a courtesy; the lease decides
             log.warning("could not note this worker's presence")
         if stop.wait(settings.heartbeat_s):

@@ -53,7 +53,7 @@ class EngineProcess:
         """
         deadline = time.monotonic() + deadline_s
         try:
-            channel = self._start()
+            channel = self._start(watch)
             channel.send(Execute(job))
             return self._follow(channel, on_progress, watch, wants_yield, deadline, patience_s)
         except (EOFError, OSError):
@@ -93,7 +93,7 @@ class EngineProcess:
             channel.close()
         return None if process is None else process.wait()
 
-    def _start(self) -> Channel:
+    def _start(self, watch: Callable[[], None]) -> Channel:
         if self._process is not None and self._process.poll() is not None:
             self.kill()
         if self._channel is None:
@@ -103,8 +103,11 @@ class EngineProcess:
             )
             os.close(theirs)
             self._channel = ours
-            if not ours.poll(START_TIMEOUT_S):
-                raise TimeoutError
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not ours.poll(POLL_S):
+                watch()
+                if time.monotonic() > deadline:
+                    raise TimeoutError
             ours.receive()
         return self._channel
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 
 from service.control.mlflow.mirror import Mirror
 from service.control.mlflow.registry import Registry
@@ -19,6 +20,7 @@ from service.store.database import Store
 
 RELAY_PAUSE_S = 0.05
 PUSH_PAUSE_S = 0.25
+JOURNAL_PAUSE_S = 0.25
 
 
 def main() -> None:
@@ -35,42 +37,25 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    loops = [
-        threading.Thread(
-            target=keep,
-            args=(relay.send_waiting,),
-            kwargs={"stopped": stop.wait, "pause_s": RELAY_PAUSE_S, "name": "relay"},
-        ),
-        threading.Thread(
-            target=keep,
-            args=(lambda: reconcile(store, blobs, due_soon=settings.due_soon),),
-            kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "reconciler"},
-        ),
-        threading.Thread(
-            target=keep,
-            args=(lambda: write_waiting(store, journal),),
-            kwargs={"stopped": stop.wait, "pause_s": RELAY_PAUSE_S, "name": "erasure journal"},
-        ),
-        threading.Thread(
-            target=keep,
-            args=(pusher.push_due,),
-            kwargs={"stopped": stop.wait, "pause_s": PUSH_PAUSE_S, "name": "pusher"},
-        ),
+    loops: list[tuple[str, Callable[[], object], float]] = [
+        ("relay", relay.send_waiting, RELAY_PAUSE_S),
+        ("reconciler", lambda: reconcile(store, blobs, due_soon=settings.due_soon), settings.reconcile_s),
+        ("erasure journal", lambda: write_waiting(store, journal), JOURNAL_PAUSE_S),
+        ("pusher", pusher.push_due, PUSH_PAUSE_S),
     ]
     if settings.mlflow_tracking_uri is not None:
         token = settings.mlflow_token.get_secret_value() if settings.mlflow_token else None
         mirror = Mirror(store, Registry(settings.mlflow_tracking_uri, token), settings.url)
-        loops.append(
-            threading.Thread(
-                target=keep,
-                args=(mirror.catch_up,),
-                kwargs={"stopped": stop.wait, "pause_s": settings.reconcile_s, "name": "MLflow mirror"},
-            )
-        )
-    for loop in loops:
-        loop.start()
-    for loop in loops:
-        loop.join()
+        loops.append(("MLflow mirror", mirror.catch_up, settings.reconcile_s))
+    shared = {"stopped": stop.wait, "marks": settings.liveness_dir}
+    threads = [
+        threading.Thread(target=keep, args=(action,), kwargs={**shared, "pause_s": pause_s, "name": name})
+        for name, action, pause_s in loops
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     pusher.close()
     store.close()
 

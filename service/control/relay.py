@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from service.liveness import mark
 from service.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -55,10 +57,21 @@ class Relay:
         )
 
 
-def keep(action: Callable[[], object], *, stopped: Callable[[float], bool], pause_s: float, name: str) -> None:
-    """Repeat `action` until `stopped(pause)` says so. A failing pass is logged and tried again."""
+def keep(
+    action: Callable[[], object],
+    *,
+    stopped: Callable[[float], bool],
+    pause_s: float,
+    name: str,
+    marks: Path | None = None,
+) -> None:
+    """Repeat `action` until `stopped(pause)` says so. A failing pass is logged and tried again.
+
+    `marks`: where a pass that succeeded leaves its mark.
+    """
     while not stopped(pause_s):
         try:
             action()
+            mark(marks, name)
         except Exception:
             log.exception("%s: a pass failed", name)

@@ -20,7 +20,7 @@ COPIES: Mapping[str, str] = {
     "worker_caches": "what workers had decrypted of the data derived from them, on their disks and in memory",
     "older_versions": "older versions of the adapter that learnt from them, readable during their grace period",
     "inference_replicas": "copies on inference servers, as long as those keep them; Lethe sees only those it drives",
-    "backups": "backups, with the texts and keys of their day, as long as they are kept; Lethe cannot see them",
+    "backups": "backups, as long as their owners keep them, with the keys of their day; Lethe cannot see them",
 }
 
 DESTROYED: Mapping[str, str] = {

@@ -35,12 +35,28 @@ def test_no_secret_has_a_default() -> None:
         assert set(uses) == {":?"}, secret
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_processes_cannot_change_their_own_image_or_gain_rights(name: str) -> None:
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_process_can_change_its_own_image_or_gain_rights(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
+    assert "/tmp" in service["tmpfs"]
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(OURS)))
+def test_no_process_of_others_runs_as_root(name: str) -> None:
+    """Ours do not by their images (test_images.py)."""
+    assert SERVICES[name]["user"] == name
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
+def test_everything_that_stays_is_probed(name: str) -> None:
+    probe = SERVICES[name]["healthcheck"]
+    assert probe["test"][0] in ("CMD", "CMD-SHELL")
+    assert probe["interval"]
+    if name in ("control", "sender", "worker", "worker-cpu"):
+        assert probe["test"][3:5] == ["service.liveness", SERVICES[name]["environment"]["LETHE_LIVENESS_DIR"]]
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
@@ -58,6 +74,18 @@ def test_a_worker_gets_longer_to_stop_than_it_takes(name: str) -> None:
     service = SERVICES[name]
     grace_s = service["environment"]["LETHE_STOP_GRACE_S"]
     assert int(service["stop_grace_period"].removesuffix("s")) > grace_s
+
+
+@pytest.mark.parametrize("name", ["api", "control", "sender"])
+def test_the_others_get_longer_too(name: str) -> None:
+    grace_s = Settings.model_fields["stop_grace_s"].default
+    assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > grace_s
+
+
+def test_the_journal_is_where_the_blobs_are_unless_said_otherwise() -> None:
+    assert SERVICES["control"]["environment"]["LETHE_JOURNAL_URL"].endswith(
+        SERVICES["control"]["environment"]["LETHE_BLOB_URL"].removeprefix("${LETHE_BLOB_URL") + "}"
+    )
 
 
 @pytest.mark.parametrize("name", OURS)

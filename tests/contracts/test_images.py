@@ -4,6 +4,7 @@ The interpreter is the one that runs the tests, and downloads come from pip's ca
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/lethe"
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 
 
 def build_stage(dockerfile: Path) -> list[tuple[str, str]]:
@@ -44,6 +46,41 @@ def build(dockerfile: Path, place: Path) -> Path:
         else:
             assert word == "WORKDIR", word
     return place / "lethe" / "bin" / "python"
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_runs_as_nobody_and_holds_no_tools_of_its_build(dockerfile: Path) -> None:
+    text = dockerfile.read_text().replace("\\\n", " ")
+    final = [line for line in text[text.rindex("FROM ") :].splitlines() if line and not line.startswith("#")]
+    words = [line.split()[0] for line in final]
+    assert "USER lethe" in final
+    assert "--uid 10001" in text
+    assert "RUN" not in words[words.index("USER") :], (
+        "nothing is done as that user, so nothing in the image is its own"
+    )
+    assert words.count("USER") == 1
+    assert [line for line in final if line.startswith("COPY")] == ["COPY --from=build /opt/lethe /opt/lethe"]
+    assert "ADD " not in text, "it fetches and unpacks"
+    assert not [line for line in text.splitlines() if line.startswith("ARG") and ("KEY" in line or "TOKEN" in line)]
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_what_an_image_installs_is_pinned_by_hash(dockerfile: Path) -> None:
+    """But for torch, whose build depends on the machine, and which is pinned by its version."""
+    text = dockerfile.read_text()
+    for line in text.splitlines():
+        if "pip install" in line:
+            assert "--require-hashes" in line or line.endswith("--no-build-isolation .") or "torch==${TORCH" in line
+
+
+def test_the_audit_fails_where_it_cannot_look() -> None:
+    """Without --strict, pip-audit passes over what it does not find, and says that all is well."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert "pip-audit --strict " in makefile
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    assert {"build/", ".venv-audit/"} <= ignored
+    for target in re.findall(r"-o (\S+\.cdx\.json)", makefile):
+        assert target.startswith("build/")
 
 
 @pytest.mark.slow

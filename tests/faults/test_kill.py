@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.domain.runs import Lane
+from service.domain.adapters import BaseModelRef, Policy, TrainingFormat
+from service.domain.runs import Lane, RunKind
 from service.domain.states import RequestState
+from service.flows.add_version import VersionSource, add_version
 from service.flows.compact import rebuild_now
+from service.flows.lines import create_line
 from tests.support.deployment import SMALL_RECIPE, Deployment
 from tests.support.house import ACTOR, people, remove
 
@@ -113,6 +116,28 @@ def test_a_stopped_worker_hands_its_run_back_at_once(deployment: Deployment, lla
         run = unit.runs.get(run_id)
         assert run is not None
         assert (run.state, run.attempt, run.worker) == ("queued", 0, None)
+
+
+def test_a_worker_that_is_stopped_while_its_engine_starts_hands_the_run_back_too(
+    deployment: Deployment, llama_path: Path
+) -> None:
+    """Starting takes seconds, on a large machine minutes: longer than the grace period may be."""
+    dataset = deployment.dataset(people(8))
+    with deployment.store.write() as unit:
+        line = create_line(unit, "bot", BaseModelRef(path=str(llama_path)), Policy(), actor=ACTOR)
+    source = VersionSource(RunKind.train, dataset, None, SMALL_RECIPE, TrainingFormat(max_length=128))
+    with deployment.store.write() as unit:
+        run_id = str(add_version(unit, "bot", source, actor=ACTOR).run_id)
+    worker = deployment.start("workers")
+    deployment.until_running(line.id, Lane.compact)
+    worker.terminate()
+    assert worker.wait(timeout=15) == 0
+    with deployment.store.read() as unit:
+        run = unit.runs.get(run_id)
+        assert run is not None
+        assert (run.state, run.attempt, run.worker) == ("queued", 0, None)
+        assert unit.runs.pools_alive(unit.now, within_s=60) == {}, "it said good-bye"
+    assert not list((deployment.settings.home / "staging").glob("*/*"))
 
 
 def test_a_rebuild_makes_room_for_an_answer_and_goes_on(deployment: Deployment, llama_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,27 @@ def test_a_fold_yields_between_epochs_and_the_child_lives_on(engine: EngineProce
     assert isinstance(carry_out(wanted=True), Yielded)
     assert (tmp_path / "out" / "checkpoint").is_dir()
     assert isinstance(carry_out(wanted=False), FoldResult)
+
+
+def test_one_that_is_still_starting_can_be_given_up(tmp_path: Path) -> None:
+    """Starting takes minutes where the device is slow; a worker that is told to stop does not wait for it."""
+    (tmp_path / "sitecustomize.py").write_text("import time; time.sleep(60)")
+    slow = EngineProcess({**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"})
+
+    def watch() -> None:
+        raise KeyError("stop")
+
+    began = time.monotonic()
+    with pytest.raises(KeyError, match="stop"):
+        slow.run(
+            fold_job(tmp_path, epochs=1),
+            on_progress=lambda progress: None,
+            watch=watch,
+            wants_yield=lambda: False,
+            deadline_s=DEADLINE_S,
+        )
+    assert time.monotonic() - began < 30
+    assert slow.kill() is None, "no child is left"
 
 
 def test_one_that_takes_too_long_to_yield_is_ended(engine: EngineProcess, tmp_path: Path) -> None:

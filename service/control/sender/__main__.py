@@ -26,7 +26,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    keep(sender.send_due, stopped=stop.wait, pause_s=PAUSE_S, name="webhook sender")
+    keep(sender.send_due, stopped=stop.wait, pause_s=PAUSE_S, name="webhook sender", marks=settings.liveness_dir)
     sender.close()
     store.close()
 
