@@ -8,7 +8,7 @@ uploading a dataset again indexes it.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
+revision = "0017"
 down_revision = "0016"
 branch_labels = None
 depends_on = None
