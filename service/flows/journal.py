@@ -55,6 +55,7 @@ def note_answered(unit: Unit, vault: Vault, line: Line, members: Sequence[Target
                 "id": request.id,
                 "regulation": request.regulation,
                 "received_at": request.received_at.isoformat(),
+                "ack_due_at": None if request.ack_due_at is None else request.ack_due_at.isoformat(),
                 "due_at": request.due_at.isoformat(),
                 "created_at": request.created_at.isoformat(),
                 "created_by": request.created_by,
@@ -63,6 +64,6 @@ def note_answered(unit: Unit, vault: Vault, line: Line, members: Sequence[Target
                 "receipt": request.receipt,
                 "strategy": request.strategy,
             },
-            subjects=sorted({s for op in unit.requests.operations(request.id) for s in op.subject_hashes}),
+            subjects=sorted(unit.requests.subjects([request.id])),
             edits=names,
         )

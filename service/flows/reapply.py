@@ -8,6 +8,7 @@ answered anew; nothing is served of a line until then.
 from collections.abc import Collection, Sequence
 
 from service.domain.adapters import Strategy
+from service.domain.compaction import CompactionReason
 from service.domain.states import TargetState, VersionState
 from service.flows.refile import refile
 from service.flows.retire import retire
@@ -140,7 +141,7 @@ def _rebuild_unsolvable(unit: Unit, blobs: Blobs) -> set[str]:
             continue
         found.add(line.id)
         if can_rebuild(anchor):
-            line.rebuild_due_at = unit.now
+            line.rebuild_due_at, line.rebuild_because = unit.now, CompactionReason.shredding
             for target in unit.targets.open_of_line(line.id):
                 if target.state is not TargetState.running and target.strategy is not Strategy.rebuild:
                     record_choice(target, Strategy.rebuild, _UNSOLVABLE, at=unit.now)

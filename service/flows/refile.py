@@ -86,8 +86,15 @@ def _file(unit: Unit, vault: Vault, facts: Sequence[Json], to_rebuild: Collectio
 
 
 def _request(unit: Unit, told: Mapping[str, object]) -> UnlearningRequest:
-    """The request as it was. Its client reference, which may name somebody, is not in the journal."""
-    moments = {name: datetime.fromisoformat(str(told[name])) for name in ("received_at", "due_at", "created_at")}
+    """The request as it was, but urgent, for nothing is served until it is answered.
+
+    Its client reference, which may name somebody, is not in the journal.
+    """
+    moments = {
+        name: datetime.fromisoformat(str(told[name]))
+        for name in ("received_at", "ack_due_at", "due_at", "created_at")
+        if told[name] is not None
+    }
     request = UnlearningRequest(
         id=told["id"],
         state=RequestState.received,
@@ -96,6 +103,7 @@ def _request(unit: Unit, told: Mapping[str, object]) -> UnlearningRequest:
         regulation=told["regulation"],
         created_by=told["created_by"],
         every_line=told["every_line"],
+        urgent=True,
         operation_counts=told["operation_counts"],
         receipt=told["receipt"],
         **moments,
@@ -129,9 +137,9 @@ def _record_operation(
         type=operation.type,
         text_id=texts.seal(unit, vault, operation.model_dump_json().encode()),
         subject_hash=min(subjects, default=None),
-        lookups=sorted(subjects) or None,
     )
     unit.requests.add(row)
+    unit.requests.name_subjects(request.id, sorted(subjects))
 
 
 def _queue(unit: Unit, targets: Sequence[Target]) -> None:
