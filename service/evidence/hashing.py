@@ -28,6 +28,8 @@ _PURPOSES = (
     "delivery",
     "person",
     "journal",
+    "session",
+    "form token",
 )
 
 
@@ -100,6 +102,14 @@ class KeyedHash:
     def person(self, issuer: str, subject: str) -> str:
         """A person or workload of an identity provider."""
         return self._hash("person", json.dumps([issuer, subject]).encode())
+
+    def session(self, token: str) -> str:
+        """The cookie of a session of the desk, as the database keeps it."""
+        return self._hash("session", token.encode())
+
+    def form_token(self, token: str) -> str:
+        """What the forms of a session carry: whoever knows it has read one of its pages."""
+        return self._hash("form token", token.encode())
 
     def body(self, body: bytes) -> str:
         """The raw body of a request, for its receipt."""

@@ -1,17 +1,17 @@
-"""API keys, idempotent responses and signing keys."""
+"""API keys, sessions of the desk, idempotent responses and signing keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 
 from service.domain.signing import KeyPurpose
 from service.store.repositories.base import Page, Repository
-from service.store.tables import ApiKey, ApiToken, IdempotentResponse, SigningKey
+from service.store.tables import ApiKey, ApiToken, DeskSession, IdempotentResponse, SigningKey
 
 
 class AccessRepository(Repository):
-    def add(self, row: ApiKey | ApiToken | IdempotentResponse | SigningKey) -> None:
+    def add(self, row: ApiKey | ApiToken | DeskSession | IdempotentResponse | SigningKey) -> None:
         self.session.add(row)
 
     def token(self, token_hash: str) -> tuple[ApiToken, ApiKey] | None:
@@ -34,6 +34,18 @@ class AccessRepository(Repository):
 
     def any_key(self) -> bool:
         return self.session.scalar(select(ApiKey.id).limit(1)) is not None
+
+    def session_of_desk(self, session_id: str) -> DeskSession | None:
+        return self.session.get(DeskSession, session_id)
+
+    def end_session(self, session_id: str) -> bool:
+        """Whether there was one."""
+        query = delete(DeskSession).where(DeskSession.id == session_id).returning(DeskSession.id)
+        return self.session.scalar(query) is not None
+
+    def forget_sessions(self, *, expired_at: datetime, unseen_since: datetime) -> None:
+        over = or_(DeskSession.expires_at <= expired_at, DeskSession.seen_at <= unseen_since)
+        self.session.execute(delete(DeskSession).where(over))
 
     def response(self, key_id: str, route: str, key: str) -> IdempotentResponse | None:
         return self.session.get(IdempotentResponse, (key_id, route, key))

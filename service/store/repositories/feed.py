@@ -1,6 +1,6 @@
 """The events feed and the audit chain."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select, text
 
@@ -39,14 +39,25 @@ class FeedRepository(Repository):
         request_id: str | None = None,
         run_id: str | None = None,
         view: View | None = None,
+        without: Collection[str] = (),
     ) -> Sequence[Event]:
-        query = select(Event).where(Event.seq > after).order_by(Event.seq).limit(limit)
+        """Events with greater numbers, oldest first. `without`: types that are left out."""
+        query = select(Event).where(Event.seq > after, Event.type.not_in(without)).order_by(Event.seq).limit(limit)
         if view is not None:
             query = query.where(view.events())
         for column, value in ((Event.adapter, adapter), (Event.request_id, request_id), (Event.run_id, run_id)):
             if value is not None:
                 query = query.where(column == value)
         return self.session.scalars(query).all()
+
+    def newest_events(self, limit: int, *, without: Collection[str], view: View | None = None) -> Sequence[Event]:
+        """Newest first. `without`: types that are left out."""
+        query = select(Event).where(Event.type.not_in(without)).order_by(Event.seq.desc()).limit(limit)
+        return self.session.scalars(query if view is None else query.where(view.events())).all()
+
+    def newest_audit_rows(self, limit: int) -> Sequence[AuditRow]:
+        """Newest first."""
+        return self.session.scalars(select(AuditRow).order_by(AuditRow.seq.desc()).limit(limit)).all()
 
     def audit_rows(self, after: int, limit: int, *, until: int | None = None) -> Sequence[AuditRow]:
         """Rows after number `after`, up to number `until`, oldest first."""

@@ -1,6 +1,7 @@
 """Ledger entries of adapter lines."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import distinct, func, select, update
@@ -8,6 +9,15 @@ from sqlalchemy import distinct, func, select, update
 from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
 from service.store.tables import LedgerEntry, Target
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """Entries of a line since it began; `tail`: those that its anchor was not trained without."""
+
+    removed: int
+    changed: int
+    tail: int
 
 
 class LedgerRepository(Repository):
@@ -20,6 +30,12 @@ class LedgerRepository(Repository):
         return self.session.scalars(
             select(LedgerEntry).where(LedgerEntry.line_id == line_id).order_by(LedgerEntry.seq)
         ).all()
+
+    def counts(self, line_id: str) -> LedgerCounts:
+        removed = func.count().filter(LedgerEntry.text_id.is_(None))
+        tail = func.count().filter(LedgerEntry.baked_id.is_(None))
+        query = select(removed, func.count() - removed, tail).where(LedgerEntry.line_id == line_id)
+        return LedgerCounts(*self.session.execute(query).one())
 
     def of_instances(self, line_id: str, dataset_id: str, instance_ids: Iterable[str]) -> Sequence[LedgerEntry]:
         """A line's entries about these instances, in order."""

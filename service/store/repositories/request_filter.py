@@ -16,8 +16,8 @@ class RequestFilter:
     """What requests must have in common; None asks for nothing.
 
     `subject`: the keyed hashes by which a data subject may have been named (`KeyedHash.subject_names`), one of them a
-    match. `overdue_at`: open and due before that moment. Of two bounds in time, the earlier is inside and the later
-    outside.
+    match. `is_open`: not over yet. `overdue_at`: open and due before that moment. Of two bounds in time, the earlier
+    is inside and the later outside.
     """
 
     state: RequestState | None = None
@@ -29,7 +29,9 @@ class RequestFilter:
     received_before: datetime | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    due_after: datetime | None = None
     due_before: datetime | None = None
+    is_open: bool = False
     overdue_at: datetime | None = None
     view: View | None = None
 
@@ -42,7 +44,11 @@ class RequestFilter:
         ):
             if wanted is not None:
                 yield column == wanted
-        for moment, since in ((row.received_at, self.received_after), (row.created_at, self.created_after)):
+        for moment, since in (
+            (row.received_at, self.received_after),
+            (row.created_at, self.created_after),
+            (row.due_at, self.due_after),
+        ):
             if since is not None:
                 yield moment >= since
         for moment, until in (
@@ -52,6 +58,8 @@ class RequestFilter:
         ):
             if until is not None:
                 yield moment < until
+        if self.is_open:
+            yield row.state.not_in(TERMINAL_REQUEST_STATES)
         if self.overdue_at is not None:
             yield is_overdue(self.overdue_at)
         if self.line_id is not None:

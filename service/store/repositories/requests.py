@@ -70,6 +70,15 @@ class RequestRepository(Repository):
         query = select(UnlearningRequest).where(*wanted.conditions())
         return self.page(query, UnlearningRequest.id, after=after, limit=limit)
 
+    def count(self, wanted: RequestFilter = EVERYTHING) -> int:
+        query = select(func.count()).select_from(UnlearningRequest).where(*wanted.conditions())
+        return self.session.scalar(query) or 0
+
+    def due_first(self, wanted: RequestFilter, *, limit: int) -> Sequence[UnlearningRequest]:
+        """What is due first before the rest."""
+        query = select(UnlearningRequest).where(*wanted.conditions())
+        return self.session.scalars(query.order_by(UnlearningRequest.due_at, UnlearningRequest.id).limit(limit)).all()
+
     def operations(self, request_id: str) -> Sequence[OperationRow]:
         return self.session.scalars(
             select(OperationRow).where(OperationRow.request_id == request_id).order_by(OperationRow.position)

@@ -1,6 +1,6 @@
 """The schema. One module a topic; importing this package registers every table."""
 
-from service.store.tables.access import ApiKey, ApiToken, IdempotentResponse, SigningKey
+from service.store.tables.access import ApiKey, ApiToken, DeskSession, IdempotentResponse, SigningKey
 from service.store.tables.adapters import Alias, LedgerEntry, Line, Version
 from service.store.tables.base import Base
 from service.store.tables.callbacks import StatusCallback
@@ -30,6 +30,7 @@ __all__ = [
     "Base",
     "Certificate",
     "Dataset",
+    "DeskSession",
     "Event",
     "IdempotentResponse",
     "InboundDelivery",

@@ -1,4 +1,4 @@
-"""API keys and their tokens, replayed responses and signing keys."""
+"""API keys and their tokens, sessions of the desk, replayed responses and signing keys."""
 
 from datetime import datetime
 
@@ -41,6 +41,25 @@ class ApiToken(Base):
     key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class DeskSession(Base):
+    """Somebody who is signed in to the desk. `id` is a keyed hash of the cookie.
+
+    `token_hash`: the token of an API key, with which it lives and dies; none if its holder came in another way.
+    """
+
+    __tablename__ = "desk_sessions"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    actor_id: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200))
+    token_hash: Mapped[str | None] = mapped_column(ForeignKey("api_tokens.token_hash"))
+    scopes: Mapped[list[str]]
+    lines: Mapped[list[str] | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class IdempotentResponse(Base):
