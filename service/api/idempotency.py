@@ -119,7 +119,9 @@ async def _upload(
         ),
     ] = None,
 ) -> Creation:
-    return Creation(context.store, actor.id, f"{request.method} {request.url.path}", _key(idempotency_key))
+    return Creation(
+        context.store, actor.id, f"{request.method} {request.url.path}", idempotency_key_of(idempotency_key)
+    )
 
 
 async def _json(request: Request, context: InContext, creation: Annotated[Creation, Depends(_upload)]) -> Creation:
@@ -130,7 +132,7 @@ UploadCreation = Annotated[Creation, Depends(_upload)]
 JsonCreation = Annotated[Creation, Depends(_json)]
 
 
-def _key(header: str | None) -> str | None:
+def idempotency_key_of(header: str | None) -> str | None:
     """The key without the quotes of a structured-field string (draft-ietf-httpapi-idempotency-key-header).
 
     Raises:

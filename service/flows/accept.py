@@ -37,7 +37,7 @@ def accept(unit: Unit, vault: Vault, request_id: str, *, actor: str, reason: str
     require_another(unit, request, actor, verb="accept")
     stuck = [t for t in unit.targets.of_request(request_id) if t.state is TargetState.needs_attention]
     published = [target for target in stuck if target.version_id is not None]
-    failed = [(t, run) for t in stuck if t not in published and (run := _measured_failure(unit, t)) is not None]
+    failed = [(t, run) for t in stuck if t not in published and (run := measured_failure(unit, t)) is not None]
     if not published and not failed:
         raise Conflict(
             "Nothing was measured, so there is nothing to accept.",
@@ -75,7 +75,7 @@ def _locked(unit: Unit, request_id: str) -> UnlearningRequest:
     return in_state(unit, request_id, RequestState.needs_attention, verb="accept")
 
 
-def _measured_failure(unit: Unit, target: Target) -> Run | None:
+def measured_failure(unit: Unit, target: Target) -> Run | None:
     """The newest run whose update of the target measurably failed."""
     tried = [target.run_id, *(choice["run"] for choice in reversed(target.choices or ()))]
     runs = [run for run in map(unit.runs.get, filter(None, tried)) if run is not None]

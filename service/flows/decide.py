@@ -158,7 +158,7 @@ def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     stuck = [
         target
         for target in unit.targets.of_request(request_id)
-        if target.state is TargetState.needs_attention and not _is_baked(unit, target)
+        if target.state is TargetState.needs_attention and not is_baked(unit, target)
     ]
     if not stuck:
         raise _illegal(request, "retry")
@@ -171,7 +171,7 @@ def retry(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     return request
 
 
-def _is_baked(unit: Unit, target: Target) -> bool:
+def is_baked(unit: Unit, target: Target) -> bool:
     """Whether the target was answered and the line's anchor has taken that over: nothing is left to solve."""
     return target.version_id is not None and target.id not in unit.ledger.targets_with_tail(target.line_id)
 

@@ -20,10 +20,15 @@ def person_of(unit: Unit, actor: str) -> str | None:
     return None if key is None else key.person
 
 
+def is_creator(unit: Unit, request: UnlearningRequest, actor: str) -> bool:
+    """Whether the actor is who created the request, or the same person with another key."""
+    creator = request.created_by
+    return (person_of(unit, creator) or creator) == (person_of(unit, actor) or actor)
+
+
 def require_another(unit: Unit, request: UnlearningRequest, actor: str, *, verb: str) -> None:
     """Raises Forbidden: the actor is who created the request."""
-    creator = request.created_by
-    if (person_of(unit, creator) or creator) == (person_of(unit, actor) or actor):
+    if is_creator(unit, request, actor):
         raise Forbidden(
             f"Who creates a request may not {verb} it.",
             fix=f"Let another key or another person {verb} it.",

@@ -10,6 +10,7 @@ from service.api.report.account import Account
 from service.api.report.forest_plot import estimate
 from service.api.report.quantiles import quantile
 from service.api.report.timeline import clock_words, timeline
+from service.api.views.requests import PATH
 from service.domain.measurements import Outcome
 from service.domain.runs import RunKind
 
@@ -23,14 +24,19 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def respond(account: Account) -> HTMLResponse:
-    return HTMLResponse(render(account), headers=dict(HEADERS))
+def respond(account: Account, *, below: str = PATH) -> HTMLResponse:
+    """`below`: the path under which the reader finds requests and their documents."""
+    return HTMLResponse(render(account, below=below), headers=dict(HEADERS))
 
 
-def render(account: Account) -> str:
+def render(account: Account, *, below: str = PATH) -> str:
     """The page. Whatever is put into it is escaped."""
     return _PAGE.render(
-        account=account, request=account.request, clock=clock_words(account), timeline=timeline(account)
+        account=account,
+        request=account.request,
+        clock=clock_words(account),
+        timeline=timeline(account),
+        documents=f"{below}/{account.request.id}",
     )
 
 

@@ -42,7 +42,7 @@ def export_audit(
     if NDJSON in accept:
         with context.store.read() as unit:
             head = audit_head_read(unit, context.vault)
-        return StreamingResponse(_lines(context.store, start, head), media_type=NDJSON)
+        return StreamingResponse(audit_lines(context.store, start, head), media_type=NDJSON)
     with context.store.read() as unit:
         rows = unit.feed.audit_rows(start, paging.limit + 1)
     page = rows[: paging.limit]
@@ -58,7 +58,7 @@ def get_audit_head(context: InContext, actor: Caller) -> AuditHeadRead:
         return audit_head_read(unit, context.vault)
 
 
-def _lines(store: Store, after: int, head: AuditHeadRead) -> Iterator[str]:
+def audit_lines(store: Store, after: int, head: AuditHeadRead) -> Iterator[str]:
     """Up to the head, one short transaction a thousand rows, so that a slow reader holds nothing up."""
     while True:
         with store.read() as unit:

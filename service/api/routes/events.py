@@ -68,19 +68,13 @@ class Feed:
         with self.context.store.read() as unit:
             return unit.feed.last_seq()
 
-    async def follow(self, after: int, stopping: anyio.Event) -> AsyncIterator[ServerSentEvent]:
-        """Everything after an event, then whatever comes until the server stops.
-
-        First comes an id without an event: who is cut off before anything happened goes on there (WHATWG HTML, 9.2.6).
-        """
-        yield ServerSentEvent(id=str(after), retry=RECONNECT_MS)
+    async def follow(self, after: int, stopping: anyio.Event) -> AsyncIterator[EventRead]:
+        """Everything after an event, then whatever comes until the server stops."""
         while not stopping.is_set():
             newest = await run_in_threadpool(self.newest)
             while events := await run_in_threadpool(self.read, after, _BATCH):
                 for event in events:
-                    yield ServerSentEvent(
-                        data=event.model_dump_json(), event=event.type, id=str(event.id), retry=RECONNECT_MS
-                    )
+                    yield event
                 after = events[-1].id
             after = max(after, newest)
             await self._news(after, stopping)
@@ -128,26 +122,42 @@ async def list_events(
 ) -> EventPage | EventSourceResponse:
     """Read the feed of everything that happens, in order. Ids and states only."""
     feed = Feed(context, actor, adapter, request, run)
-    after = _position(last_event_id, paging.position("events", feed.filters))
+    after = position(last_event_id, paging.position("events", feed.filters))
     if after is None:
         after = await run_in_threadpool(feed.newest) if start == "now" else 0
     if STREAM in accept:
         stopping = anyio.Event()
-        return CappedStream(
-            actor.id,
-            context.limits,
-            feed.follow(after, stopping),
-            ping=HEARTBEAT_S,
-            sep="\n",
-            shutdown_event=stopping,
-            shutdown_grace_period=STOP_GRACE_S,
-        )
+        return streamed(feed, _messages(after, feed.follow(after, stopping)), stopping)
     items = await run_in_threadpool(feed.read, after, min(paging.limit, MAX_LIMIT))
     last = items[-1].id if items else after
     return EventPage(items=items, next_cursor=str(paging.after(str(last), "events", feed.filters)))
 
 
-def _position(last_event_id: str | None, cursor: str | None) -> int | None:
+def streamed(feed: Feed, messages: AsyncIterator[ServerSentEvent], stopping: anyio.Event) -> EventSourceResponse:
+    """A stream of a caller's that ends when the server stops, of which `stopping` tells the messages' source."""
+    return CappedStream(
+        feed.actor.id,
+        feed.context.limits,
+        messages,
+        ping=HEARTBEAT_S,
+        sep="\n",
+        shutdown_event=stopping,
+        shutdown_grace_period=STOP_GRACE_S,
+    )
+
+
+def bookmark(after: int) -> ServerSentEvent:
+    """An id without an event: who is cut off before anything happened goes on there (WHATWG HTML, 9.2.6)."""
+    return ServerSentEvent(id=str(after), retry=RECONNECT_MS)
+
+
+async def _messages(after: int, events: AsyncIterator[EventRead]) -> AsyncIterator[ServerSentEvent]:
+    yield bookmark(after)
+    async for event in events:
+        yield ServerSentEvent(data=event.model_dump_json(), event=event.type, id=str(event.id), retry=RECONNECT_MS)
+
+
+def position(last_event_id: str | None, cursor: str | None) -> int | None:
     """Raises Malformed."""
     given = last_event_id or cursor
     if given is None:

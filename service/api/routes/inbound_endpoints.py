@@ -57,7 +57,7 @@ def list_inbound_endpoints(context: InContext, actor: Caller, paging: InPages) -
     require_unbound(actor)
     with context.store.read() as unit:
         page = unit.inbound.list(after=paging.position("inbound endpoints"), limit=paging.limit)
-        items = [_read(unit, row) for row in page.items]
+        items = [inbound_endpoint_read(unit, row) for row in page.items]
     return InboundEndpointPage(items=items, next_cursor=paging.after(page.next, "inbound endpoints"))
 
 
@@ -66,7 +66,7 @@ def get_inbound_endpoint(endpoint_id: EndpointId, context: InContext, actor: Cal
     """Read an endpoint. Secrets are never shown again."""
     require_unbound(actor)
     with context.store.read() as unit:
-        return _read(unit, flow.find_endpoint(unit, endpoint_id))
+        return inbound_endpoint_read(unit, flow.find_endpoint(unit, endpoint_id))
 
 
 @router.patch("/{endpoint_id}", responses=problems(400, 404, 410, 413, 415))
@@ -81,7 +81,7 @@ def update_inbound_endpoint(
             raise InvalidInput("This member cannot be null.", field=f"/{member}", fix="Leave it out to keep it.")
     with context.store.write() as unit:
         row = flow.change_endpoint(unit, endpoint_id, changes, lines=body.lines, actor=actor.id)
-        return _read(unit, row)
+        return inbound_endpoint_read(unit, row)
 
 
 @router.delete("/{endpoint_id}", status_code=204, responses=problems(404, 410))
@@ -152,12 +152,12 @@ def _checked(provider: Provider, given: str | None) -> str:
 
 
 def _created(unit: Unit, row: InboundEndpoint, secret: str | None) -> Answer:
-    read = _read(unit, row).model_dump()
+    read = inbound_endpoint_read(unit, row).model_dump()
     created = InboundEndpointCreated.model_validate({**read, "secret": secret})
     return Answer(201, created, f"{PATH}/{row.id}", secrets=frozenset({"secret"}))
 
 
-def _read(unit: Unit, row: InboundEndpoint) -> InboundEndpointRead:
+def inbound_endpoint_read(unit: Unit, row: InboundEndpoint) -> InboundEndpointRead:
     return InboundEndpointRead(
         id=row.id,
         provider=row.provider,
