@@ -14,6 +14,7 @@ from service.api.auth import authenticate
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.description import describe
+from service.api.desk.router import router as desk
 from service.api.last_used import LastUsed
 from service.api.limits import Limits
 from service.api.metrics import Metrics
@@ -151,6 +152,8 @@ def _router() -> APIRouter:
     router.include_router(drp.router)
     router.include_router(opendsr.open_router)
     router.include_router(health.router)
+    # Its pages ask for a session instead of a key.
+    router.include_router(desk)
     return router
 
 

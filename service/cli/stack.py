@@ -278,7 +278,10 @@ def up(settings: Settings) -> None:
 
 
 def _greeting(stack: Stack, settings: Settings) -> str:
-    lines = [f"Lethe is ready at {stack.url} (API documentation: {stack.url}/docs)", f"data: {settings.home}"]
+    lines = [
+        f"Lethe is ready at {stack.url} (the desk, in a browser; API documentation: {stack.url}/docs)",
+        f"data: {settings.home}",
+    ]
     if stack.first_key is None:
         lines.append(f"try:  curl {stack.url}/readyz")
     else:

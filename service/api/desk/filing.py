@@ -1,0 +1,60 @@
+"""The form of a new request, as the API takes it."""
+
+from service.api.desk.forms import Fields, checked
+from service.api.schemas.requests import RequestCreate
+from service.domain.errors import InvalidInput
+
+
+def request_of(fields: Fields) -> RequestCreate:
+    """Raises InvalidInput."""
+    return checked(
+        RequestCreate,
+        {
+            "operations": [_operation(fields)],
+            "adapters": fields.many("adapters") or None,
+            "strategy": fields.text("strategy"),
+            "client_reference": fields.text("client_reference"),
+            "regulation": fields.text("regulation"),
+            "urgent": fields.text("urgent") is not None,
+            "received_at": fields.day("received_at"),
+        },
+    )
+
+
+def _operation(fields: Fields) -> dict[str, object]:
+    match fields.text("what"):
+        case "subject":
+            return {"type": "remove", "select": {"subject": _subject(fields)}}
+        case "instances":
+            ids = fields.many("instance_ids")
+            if not ids:
+                raise InvalidInput("No instance is named.", field="instance_ids", fix="Write one id a line.")
+            return {"type": "remove", "select": {"instance_ids": ids}}
+        case "correct":
+            return {
+                "type": "correct_response",
+                "instance_id": _needed(fields, "correct_id", "The instance is not named."),
+                "completion": fields.verbatim("completion"),
+            }
+        case "modify":
+            return {
+                "type": "modify_query",
+                "instance_id": _needed(fields, "modify_id", "The instance is not named."),
+                "prompt": fields.verbatim("prompt"),
+            }
+    raise InvalidInput("Nothing is asked for.", field="what", fix="Choose what shall be done.")
+
+
+def _subject(fields: Fields) -> object:
+    value = _needed(fields, "subject", "The data subject is not named.")
+    kind = fields.text("kind")
+    if kind is None:
+        return value
+    return {"sha256": value} if kind == "sha256" else {"kind": kind, "value": value}
+
+
+def _needed(fields: Fields, name: str, detail: str) -> str:
+    value = fields.text(name)
+    if value is None:
+        raise InvalidInput(detail, field=name, fix="Fill it in.")
+    return value

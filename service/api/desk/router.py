@@ -1,0 +1,23 @@
+"""Every route of the desk."""
+
+from fastapi import APIRouter
+
+from service.api.desk import (
+    documents,
+    lines,
+    live,
+    new_request,
+    records,
+    request,
+    requests,
+    sign_in,
+    start,
+    static,
+    webhooks,
+)
+
+MODULES = (static, sign_in, start, live, requests, request, documents, new_request, lines, webhooks, records)
+
+router = APIRouter()
+for module in MODULES:
+    router.include_router(module.router)
