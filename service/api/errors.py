@@ -101,3 +101,13 @@ class HubNotFound(HttpError):
             "X-Error-Code": error_code,
             "X-Error-Message": " ".join(filter(None, (cause.detail, cause.fix))),
         }
+
+
+class DatabaseAway(HttpError):
+    status = 503
+    default_code = "database-unavailable"
+    title = "The database is away"
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer.", fix="Repeat the call with the same Idempotency-Key.")
+        self.headers = {"Retry-After": "2"}

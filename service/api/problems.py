@@ -13,12 +13,11 @@ from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.api.errors import HttpError, Malformed, UnsupportedMediaType
+from service.api.errors import DatabaseAway, HttpError, Malformed, UnsupportedMediaType
 from service.domain.errors import InvalidInput, LetheError, TooLarge, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
 MAX_LISTED_ERRORS = 20
-RETRY_AFTER_S = 2
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
@@ -157,16 +156,22 @@ def _pointer(parts: Sequence[str | int], body: object, *, is_absent: bool) -> li
     return pointer
 
 
-def _on_database_away(_: Request, error: Exception) -> JSONResponse:
+def database_away(error: Exception) -> DatabaseAway:
     logger.error("the database is away: %s", type(error).__name__)
-    members = {"detail": "The database does not answer.", "fix": "Repeat the call with the same Idempotency-Key."}
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return _document(503, "database-unavailable", "The database is away", members, headers)
+    return DatabaseAway()
+
+
+def _on_database_away(_: Request, error: Exception) -> JSONResponse:
+    return problem(database_away(error))
+
+
+def unstorable() -> InvalidInput:
+    """PostgreSQL stores no NUL characters; SQLite does."""
+    return InvalidInput("A value holds characters that cannot be stored.", fix="Leave out U+0000.")
 
 
 def _on_unstorable(_: Request, __: Exception) -> JSONResponse:
-    """PostgreSQL stores no NUL characters; SQLite does."""
-    return problem(InvalidInput("A value holds characters that cannot be stored.", fix="Leave out U+0000."))
+    return problem(unstorable())
 
 
 def _on_broken_off(_: Request, __: Exception) -> JSONResponse:

@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 
+from service.api import problems
 from service.api.desk.page import HEADERS, refusal, see
 from service.api.desk.visit import NotSignedIn
 from service.api.problems import as_lethe_error
@@ -30,6 +32,10 @@ class DeskRoute(APIRoute):
                 response = refusal(request, error)
             except RequestValidationError as error:
                 response = refusal(request, as_lethe_error(error.errors(), None))
+            except DataError:
+                response = refusal(request, problems.unstorable())
+            except (OperationalError, TimeoutError) as error:
+                response = refusal(request, problems.database_away(error))
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response

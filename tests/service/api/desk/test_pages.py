@@ -1,17 +1,21 @@
 """Every page: who may see it, what it may hold, and what it tells browsers to keep out."""
 
 import re
+from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
+from sqlalchemy import create_engine
 
 from service.api.app import bare_app
 from service.api.desk.router import MODULES
 from service.api.scopes import SCOPE_OF
 from service.domain.scopes import EVERY_SCOPE, Scope
+from service.store.migrate import upgrade
+from tests.service.api.desk.conftest import Furnished
 from tests.support.api import Api
 from tests.support.desk import SAME_ORIGIN, Visitor, visitor
-from tests.support.desk_world import HOSTILE
+from tests.support.desk_world import HOSTILE, furnish
 from tests.support.html_page import parsed
 
 # Each page with the operation of the API that it stands for.
@@ -48,7 +52,7 @@ POSTS = {
 }
 
 
-def filled(path: str, furnished) -> str:  # type: ignore[no-untyped-def]
+def filled(path: str, furnished: Furnished) -> str:
     world = furnished.world
     with furnished.api.store.read() as unit:
         certificate = unit.requests.certificates(world.answered)[0].id
@@ -66,27 +70,27 @@ def test_this_table_holds_every_form() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_a_session(furnished, path: str) -> None:  # type: ignore[no-untyped-def]
+def test_without_a_session(furnished: Furnished, path: str) -> None:
     response = Visitor(furnished.api.client_of(None)).get(filled(path, furnished))
     assert response.status_code == 303
     assert response.headers["location"].startswith("/desk/sign-in")
 
 
 @pytest.mark.parametrize(("path", "operation"), PAGES.items())
-def test_the_scope_of_its_operation_is_enough(furnished, path: str, operation: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_scope_of_its_operation_is_enough(furnished: Furnished, path: str, operation: str) -> None:
     response = visitor(furnished.api, SCOPE_OF[operation]).get(filled(path, furnished))
     assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(("path", "operation"), PAGES.items())
-def test_all_other_scopes_are_not(furnished, path: str, operation: str) -> None:  # type: ignore[no-untyped-def]
+def test_all_other_scopes_are_not(furnished: Furnished, path: str, operation: str) -> None:
     response = visitor(furnished.api, *(EVERY_SCOPE - {SCOPE_OF[operation]})).get(filled(path, furnished))
     assert response.status_code == 403
     assert SCOPE_OF[operation] in parsed(response.text).text
 
 
 @pytest.mark.parametrize(("path", "operation"), POSTS.items())
-def test_no_form_is_accepted_without_the_scope(furnished, path: str, operation: str) -> None:  # type: ignore[no-untyped-def]
+def test_no_form_is_accepted_without_the_scope(furnished: Furnished, path: str, operation: str) -> None:
     somebody = visitor(furnished.api, *(EVERY_SCOPE - {SCOPE_OF[operation]}))
     assert somebody.post(filled(path, furnished)).status_code == 403
 
@@ -103,7 +107,7 @@ def test_no_form_is_accepted_without_the_scope(furnished, path: str, operation: 
     ],
     ids=["no token", "another token", "another origin", "another site", "no origin"],
 )
-def test_no_form_of_another_site_is_accepted(furnished, path: str, data, headers) -> None:  # type: ignore[no-untyped-def]
+def test_no_form_of_another_site_is_accepted(furnished: Furnished, path: str, data, headers) -> None:
     somebody = visitor(furnished.api)
     given = {"form_token": somebody.token()} if data is None else data
     response = somebody.client.post(filled(path, furnished), data=given, headers=headers, follow_redirects=False)
@@ -111,14 +115,14 @@ def test_no_form_of_another_site_is_accepted(furnished, path: str, data, headers
     assert somebody.get("/").status_code == 200, "still signed in"
 
 
-def test_the_token_of_another_session_is_no_good(furnished) -> None:  # type: ignore[no-untyped-def]
+def test_the_token_of_another_session_is_no_good(furnished: Furnished) -> None:
     somebody, other = visitor(furnished.api), visitor(furnished.api)
     response = somebody.client.post("/desk/sign-out", data={"form_token": other.token()}, headers=SAME_ORIGIN)
     assert response.status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/", *PAGES, "/desk/sign-in", "/desk/requests/req_0"])
-def test_what_browsers_are_told(furnished, path: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_browsers_are_told(furnished: Furnished, path: str) -> None:
     headers = visitor(furnished.api).get(filled(path, furnished)).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
@@ -131,7 +135,7 @@ def test_what_browsers_are_told(furnished, path: str) -> None:  # type: ignore[n
 
 
 @pytest.mark.parametrize("path", ["/", *HTML, "/desk/sign-in"])
-def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(furnished, path: str) -> None:  # type: ignore[no-untyped-def]
+def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(furnished: Furnished, path: str) -> None:
     page = visitor(furnished.api).page(filled(path, furnished))
     for element in page.elements:
         assert "style" not in element.attributes
@@ -147,7 +151,7 @@ def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(furnished, path: s
 @pytest.mark.parametrize(
     "path", ["/", "/desk/requests", "/desk/requests/{overdue}", "/desk/webhooks", "/desk/requests?reference={hostile}"]
 )
-def test_what_others_wrote_is_text(furnished, path: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_others_wrote_is_text(furnished: Furnished, path: str) -> None:
     filled_ = path.format(overdue=furnished.world.overdue, hostile=HOSTILE)
     response = visitor(furnished.api).get(filled_)
     assert HOSTILE not in response.text
@@ -158,13 +162,13 @@ def test_what_others_wrote_is_text(furnished, path: str) -> None:  # type: ignor
     assert HOSTILE in shown
 
 
-def test_the_menu_offers_what_the_scopes_allow(furnished) -> None:  # type: ignore[no-untyped-def]
+def test_the_menu_offers_what_the_scopes_allow(furnished: Furnished) -> None:
     page = visitor(furnished.api, Scope.adapters_read, Scope.audit_read).page("/")
     links = [one.attributes["href"] for one in page.all("a") if "nav" in one.inside]
     assert links == ["/desk/lines", "/desk/audit"]
 
 
-def test_keys_bound_to_lines_are_offered_nothing_of_the_whole_deployment(furnished) -> None:  # type: ignore[no-untyped-def]
+def test_keys_bound_to_lines_are_offered_nothing_of_the_whole_deployment(furnished: Furnished) -> None:
     bound = visitor(furnished.api, lines=["support-bot"])
     links = [one.attributes["href"] for one in bound.page("/").all("a") if "nav" in one.inside]
     assert links == ["/desk/requests", "/desk/lines"]
@@ -172,7 +176,7 @@ def test_keys_bound_to_lines_are_offered_nothing_of_the_whole_deployment(furnish
         assert bound.get(filled(path, furnished)).status_code == 403
 
 
-def test_what_is_of_other_lines_does_not_exist(furnished) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_of_other_lines_does_not_exist(furnished: Furnished) -> None:
     bound, world = visitor(furnished.api, lines=["sales-bot"]), furnished.world
     for path in (f"/desk/requests/{world.answered}", f"/desk/requests/{world.answered}/report",
                  f"/desk/requests/{world.answered}/receipt", "/desk/lines/support-bot",
@@ -211,3 +215,30 @@ def test_static_files_may_be_kept_because_their_address_changes_with_them(api: A
 
 def test_the_desk_is_no_part_of_the_documented_api() -> None:
     assert not [path for path in bare_app().openapi()["paths"] if path == "/" or path.startswith("/desk")]
+
+
+def test_every_page_on_both_databases(api_on_both: Api) -> None:
+    own = Furnished(api_on_both, furnish(api_on_both))
+    somebody = visitor(api_on_both)
+    for path in ("/", *PAGES):
+        response = somebody.get(filled(path, own))
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.postgres
+def test_what_postgresql_cannot_store_is_told_in_words(postgres_url: str, tmp_path: Path) -> None:
+    upgrade(postgres_url)
+    api = Api(tmp_path / "home", postgres_url)
+    response = visitor(api).get("/desk/requests?reference=%00")
+    assert response.status_code == 422
+    assert "cannot be stored" in parsed(response.text).text
+    api.store.close()
+
+
+def test_a_database_that_is_away_is_told_in_words(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    somebody = visitor(api)
+    monkeypatch.setattr(api.store, "engine", create_engine("sqlite:////nowhere/lethe.db"))
+    response = somebody.get("/desk/requests")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "2"
+    assert "does not answer" in parsed(response.text).text
