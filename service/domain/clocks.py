@@ -61,7 +61,7 @@ class Clock:
         day = period.after(received_at.astimezone(zone).date())
         if self.moves_on and day.weekday() >= calendar.SATURDAY:
             day += timedelta(days=7 - day.weekday())
-        return _end_of(day, zone)
+        return end_of(day, zone)
 
 
 # GDPR article 12(3): one month, and two further ones. Regulation 1182/71, article 3(4), moves an end on a weekend to
@@ -100,9 +100,9 @@ def ack_due_at(received_at: datetime, regulation: str | None, zone: tzinfo) -> d
     within = clock_of(regulation).acknowledge_within
     if within is None:
         return None
-    return _end_of(after_business_days(received_at.astimezone(zone).date(), within), zone)
+    return end_of(after_business_days(received_at.astimezone(zone).date(), within), zone)
 
 
-def _end_of(day: date, zone: tzinfo) -> datetime:
+def end_of(day: date, zone: tzinfo) -> datetime:
     """The last second of a day, in UTC."""
     return datetime.combine(day, LAST_SECOND, tzinfo=zone).astimezone(UTC)

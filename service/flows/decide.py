@@ -60,7 +60,7 @@ def reject(
 def cancel(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     """Call a request off, as long as nothing of it is published. An unpublished run of it is aborted, as by `hold`."""
     request, targets = _locked_with_runs(unit, request_id)
-    if not targets or not all(_can_be_canceled(target) for target in targets):
+    if not targets or not all(can_be_canceled(target) for target in targets):
         raise _illegal(request, "cancel")
     _stop_runs(unit, targets, reason="cancel")
     move_targets(unit, targets, TargetState.canceled)
@@ -69,7 +69,7 @@ def cancel(unit: Unit, request_id: str, *, actor: str) -> UnlearningRequest:
     return request
 
 
-def _can_be_canceled(target: Target) -> bool:
+def can_be_canceled(target: Target) -> bool:
     """Whether nothing was published for it; what needs attention may have been."""
     unpublished = (TargetState.awaiting_approval, TargetState.queued, TargetState.running)
     return target.state in unpublished or (target.state is TargetState.needs_attention and target.version_id is None)

@@ -2,11 +2,9 @@
 
 from service.domain.states import TERMINAL_REQUEST_STATES, RequestState, TargetState
 from service.flows.accept import measured_failure
-from service.flows.decide import is_baked
+from service.flows.decide import can_be_canceled, is_baked
 from service.store.database import Unit
 from service.store.tables import Target, UnlearningRequest
-
-_UNCLAIMED = (TargetState.awaiting_approval, TargetState.queued, TargetState.needs_attention)
 
 
 def options(unit: Unit, request: UnlearningRequest) -> frozenset[str]:
@@ -17,7 +15,7 @@ def options(unit: Unit, request: UnlearningRequest) -> frozenset[str]:
     allowed = {
         "approve": request.state is RequestState.awaiting_approval,
         "reject": request.state is RequestState.awaiting_approval,
-        "cancel": bool(targets) and all(target.state in _UNCLAIMED for target in targets),
+        "cancel": bool(targets) and all(map(can_be_canceled, targets)),
         "hold": is_open and not request.on_hold,
         "release": request.on_hold,
         "extend": is_open and request.extended_at is None and unit.now < request.due_at,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from service.domain.decisions import RejectionCode
 from service.domain.engine import EngineFailure, FailureClass, Stage
 from service.domain.inbound import Provider
 from service.domain.runs import Lane
@@ -65,7 +66,8 @@ def furnish(house: House) -> World:
     claimed = house.claim_queued(bot)
     with house.store.write() as unit:
         report_progress(unit, claimed.run_id, claimed.fence, Stage.solving, 0.45)
-        decide.reject(unit, rejected, actor="key_other", reason="identity not proven")
+        code = RejectionCode.insufficient_verification
+        decide.reject(unit, house.vault, rejected, actor="key_other", reason_code=code, reason="identity not proven")
         decide.hold(unit, held, actor="key_other", reason="litigation")
         late = unit.session.get_one(UnlearningRequest, overdue)
         late.received_at -= timedelta(days=40)

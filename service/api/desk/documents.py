@@ -12,7 +12,7 @@ from service.api.desk.visit import Visit, permitted
 from service.api.negotiation import ReportFormat
 from service.api.report import page
 from service.api.report.account import account
-from service.api.schemas.requests import CertificateList, ReceiptRead
+from service.api.schemas.requests import CertificateList, ReceiptRead, RefusalRead
 from service.api.views.requests import certificate_read, report_read
 from service.api.visibility import visible_request
 from service.domain.errors import NotFound
@@ -41,6 +41,15 @@ def download_receipt(request_id: RequestId, visit: Annotated[Visit, permitted("g
     with visit.context.store.read() as unit:
         request = visible_request(unit, visit.actor, request_id)
     return _download(f"{request_id}.receipt", ReceiptRead(request=request.id, envelope=request.receipt))
+
+
+@router.get("/refusal")
+def download_refusal(request_id: RequestId, visit: Annotated[Visit, permitted("get_refusal")]) -> Response:
+    with visit.context.store.read() as unit:
+        request = visible_request(unit, visit.actor, request_id)
+    if request.refusal is None:
+        raise NotFound("There is no such refusal: the request was not rejected.")
+    return _download(f"{request_id}.refusal", RefusalRead(request=request.id, envelope=request.refusal))
 
 
 @router.get("/certificates")

@@ -1,12 +1,15 @@
 """The form of a new request, as the API takes it."""
 
+from datetime import datetime, time, tzinfo
+
 from service.api.desk.forms import Fields, checked
 from service.api.schemas.requests import RequestCreate
 from service.domain.errors import InvalidInput
 
 
-def request_of(fields: Fields) -> RequestCreate:
-    """Raises InvalidInput."""
+def request_of(fields: Fields, zone: tzinfo) -> RequestCreate:
+    """A day of receipt begins by the clock of the zone. Raises InvalidInput."""
+    received = fields.day("received_at")
     return checked(
         RequestCreate,
         {
@@ -16,7 +19,7 @@ def request_of(fields: Fields) -> RequestCreate:
             "client_reference": fields.text("client_reference"),
             "regulation": fields.text("regulation"),
             "urgent": fields.text("urgent") is not None,
-            "received_at": fields.day("received_at"),
+            "received_at": None if received is None else datetime.combine(received, time.min, tzinfo=zone),
         },
     )
 

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -38,20 +38,15 @@ class Fields:
         lines = (line.strip() for value in self._values.get(name, ()) for line in value.splitlines())
         return [line for line in lines if line]
 
-    def day(self, name: str) -> datetime | None:
-        """The beginning of a day.
-
-        Raises:
-            InvalidInput: it is no date.
-        """
+    def day(self, name: str) -> date | None:
+        """Raises InvalidInput: it is no date."""
         given = self.text(name)
         if given is None:
             return None
         try:
-            day = date.fromisoformat(given)
+            return date.fromisoformat(given)
         except ValueError:
             raise InvalidInput("This is no date.", field=name, fix="Write it as 2026-03-31.") from None
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
     def everything(self) -> dict[str, list[str]]:
         """All of it, for a page that shows the form again, without the token."""

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.api.desk.words import Tone, state_called
-from service.api.report.words import RUN_WORDS
+from service.api.desk.words import Tone, moment, short_id, state_called
+from service.api.report.words import DECISION_WORDS, RUN_WORDS
 from service.domain.adapters import ClaimLevel
+from service.domain.decisions import MEANINGS, Decision
 from service.domain.events import EVENT_TYPES, NOISE
 from service.domain.runs import RunKind
 from service.domain.states import RequestState
+from service.flows.decisions import decisions_of
 from service.store.database import Unit
 from service.store.tables import Event, UnlearningRequest
 
 _LONGEST = 500
+_TOLD_AS_DECISIONS = frozenset({"request.held", "request.released", "request.extended", "request.accepted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,16 @@ def history(unit: Unit, request: UnlearningRequest, run_ids: Iterable[str]) -> l
         events.update(
             {event.seq: event for event in unit.feed.events(0, limit=_LONGEST, run_id=run_id, without=NOISE)}
         )
-    return [happening(events[seq]) for seq in sorted(events)]
+    told = [happening(event) for _, event in sorted(events.items()) if event.type not in _TOLD_AS_DECISIONS]
+    return sorted([*told, *map(_decided, decisions_of(request))], key=lambda one: one.at)
+
+
+def _decided(decision: Decision) -> Happening:
+    more = [] if decision.reason_code is None else [MEANINGS[decision.reason_code]]
+    more += [] if decision.due_at is None else [f"To {moment(decision.due_at)}."]
+    more += [] if decision.reason is None else [decision.reason]
+    text = f"{DECISION_WORDS[decision.verb]} by {short_id(decision.by)}" + (f": {' '.join(more)}" if more else "")
+    return Happening(decision.at, text, Tone.wait, None, None)
 
 
 def happening(event: Event) -> Happening:

@@ -14,11 +14,12 @@ from service.api.desk.visit import Visit, permitted
 from service.api.idempotency import Answer, Creation, idempotency_key_of
 from service.api.routes.requests import submission
 from service.api.schemas.plans import PlanRead
+from service.api.schemas.requests import RequestCreate
 from service.api.views.requests import PATH, plan_read, request_accepted
 from service.domain.errors import LetheError
 from service.domain.subjects import SubjectKind
 from service.flows.plan import plan
-from service.flows.submit import submit
+from service.flows.submit import Submission, submit
 from service.store.database import Unit
 
 router = APIRouter(prefix="/desk/new", route_class=DeskRoute, include_in_schema=False)
@@ -38,7 +39,7 @@ def show_plan(request: Request, visit: MayPlan, fields: OwnFields) -> Response:
     if fields.text("change") is not None:
         return _form(request, visit, fields)
     try:
-        command = submission(request_of(fields), visit.actor)
+        command = _command(visit, request_of(fields, visit.context.settings.zone))
         with visit.context.store.read() as unit:
             planned = plan_read(plan(unit, visit.context.vault, command))
     except LetheError as error:
@@ -51,11 +52,11 @@ def file_request(request: Request, visit: MayFile, fields: OwnFields) -> Respons
     """File what was planned. The form carries a key of its own, so that sending it twice files it once."""
     context, actor = visit.context, visit.actor
     try:
-        body = request_of(fields)
+        body = request_of(fields, context.settings.zone)
         body_hash = context.vault.hashes.body(body.model_dump_json(exclude_none=True).encode())
 
         def effect(unit: Unit) -> Answer:
-            filed = submit(unit, context.vault, submission(body, actor), actor=actor.id, body_hash=body_hash)
+            filed = submit(unit, context.vault, _command(visit, body), actor=actor.id, body_hash=body_hash)
             return Answer(HTTPStatus.ACCEPTED, request_accepted(unit, filed), f"{PATH}/{filed.id}")
 
         key = idempotency_key_of(fields.text("once"))
@@ -64,6 +65,10 @@ def file_request(request: Request, visit: MayFile, fields: OwnFields) -> Respons
         return _form(request, visit, fields, error=error)
     request_id = answer.headers["location"].removeprefix(f"{PATH}/")
     return see(f"/desk/requests/{request_id}?done=filed")
+
+
+def _command(visit: Visit, body: RequestCreate) -> Submission:
+    return submission(body, visit.actor, visit.context.settings.zone)
 
 
 def _form(

@@ -21,6 +21,7 @@ class Offer:
     asks_reason: bool = False
     may_give_reason: bool = False
     asks_date: bool = False
+    asks_code: bool = False
     is_grave: bool = False
 
     @property
@@ -36,8 +37,9 @@ OFFERS: Mapping[str, Offer] = {
             "reject",
             "Reject",
             "Nothing is changed, and the request is closed for good.",
-            "Rejected.",
+            "Rejected, and the refusal signed.",
             asks_reason=True,
+            asks_code=True,
             is_grave=True,
         ),
         Offer(

@@ -15,6 +15,8 @@ from service.api.desk.story import story
 from service.api.desk.visit import Visit, permitted
 from service.api.schemas.requests import Acknowledgement, Extension, Hold, Rejection
 from service.api.visibility import visible_request
+from service.domain.clocks import end_of
+from service.domain.decisions import MEANINGS
 from service.domain.errors import LetheError, NotFound
 from service.flows import decide
 from service.flows.accept import accept
@@ -49,7 +51,9 @@ def _show(
     with visit.context.store.read() as unit:
         told = story(unit, visible_request(unit, visit.actor, request_id), visit)
     status = HTTPStatus.OK if error is None else error.status
-    return render(request, "request.html", status=status, story=told, done=done, error=error, failed=failed)
+    return render(
+        request, "request.html", status=status, story=told, done=done, error=error, failed=failed, grounds=MEANINGS
+    )
 
 
 def _approve(unit: Unit, visit: Visit, request_id: str, _: Fields) -> UnlearningRequest:
@@ -57,8 +61,9 @@ def _approve(unit: Unit, visit: Visit, request_id: str, _: Fields) -> Unlearning
 
 
 def _reject(unit: Unit, visit: Visit, request_id: str, fields: Fields) -> UnlearningRequest:
-    reason = checked(Rejection, _reason(fields)).reason
-    return decide.reject(unit, request_id, actor=visit.actor.id, reason=reason)
+    given = checked(Rejection, {**_reason(fields), "reason_code": fields.text("reason_code")})
+    code, reason = given.reason_code, given.reason
+    return decide.reject(unit, visit.context.vault, request_id, actor=visit.actor.id, reason_code=code, reason=reason)
 
 
 def _accept(unit: Unit, visit: Visit, request_id: str, fields: Fields) -> UnlearningRequest:
@@ -80,8 +85,10 @@ def _release(unit: Unit, visit: Visit, request_id: str, _: Fields) -> Unlearning
 
 
 def _extend(unit: Unit, visit: Visit, request_id: str, fields: Fields) -> UnlearningRequest:
-    given = checked(Extension, {**_reason(fields), "due_at": fields.day("due_at")})
-    return decide.extend(unit, request_id, due_at=given.due_at, reason=given.reason, actor=visit.actor.id)
+    day, zone = fields.day("due_at"), visit.context.settings.zone
+    given = checked(Extension, {**_reason(fields), "due_at": None if day is None else end_of(day, zone)})
+    extension = decide.Extension(given.due_at, given.reason, zone)
+    return decide.extend(unit, request_id, extension, actor=visit.actor.id)
 
 
 def _retry(unit: Unit, visit: Visit, request_id: str, _: Fields) -> UnlearningRequest:

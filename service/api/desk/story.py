@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.api.desk.history import Happening, history
 from service.api.desk.offers import Offered, offered
@@ -13,6 +14,7 @@ from service.api.schemas.runs import RunRead
 from service.api.schemas.serving_targets import SwapReceiptRead
 from service.api.views.runs import run_read
 from service.api.views.serving_targets import swap_receipts
+from service.domain.clocks import latest_due_at
 from service.domain.runs import RunKind, lane_of
 from service.domain.states import TargetState
 from service.store.database import Unit
@@ -37,6 +39,7 @@ class Story:
     history: Sequence[Happening]
     swaps: Sequence[SwapReceiptRead]
     offered: Offered
+    latest: datetime | None
 
     @property
     def has_certificates(self) -> bool:
@@ -44,8 +47,8 @@ class Story:
 
 
 def story(unit: Unit, request: UnlearningRequest, visit: Visit) -> Story:
-    """Read it all."""
-    told = account(unit, request)
+    """Read it all. `latest`: up to when the law lets it be extended; None if that is not known."""
+    told, zone = account(unit, request), visit.context.settings.zone
     runs = [run.run for line in told.lines for run in line.runs]
     return Story(
         request=told.request,
@@ -55,6 +58,7 @@ def story(unit: Unit, request: UnlearningRequest, visit: Visit) -> Story:
         history=history(unit, request, runs),
         swaps=list(swap_receipts(unit, request)),
         offered=offered(unit, request, visit),
+        latest=latest_due_at(request.received_at, request.regulation, zone),
     )
 
 

@@ -1,10 +1,11 @@
 """What is offered is what would be accepted: each verb in each state, tried out."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
+from service.domain.decisions import RejectionCode
 from service.domain.engine import EngineFailure, FailureClass
 from service.domain.errors import Conflict
 from service.domain.runs import Lane
@@ -104,19 +105,22 @@ STATES = [awaiting_approval, queued, running, succeeded, awaiting_rebuild, faile
           held, rejected, unmatched, extended, overdue]  # fmt: skip
 
 
-def _due(unit: Unit, request: str) -> timedelta:
-    return unit.session.get_one(UnlearningRequest, request).due_at + timedelta(days=7)  # type: ignore[return-value]
+def reject(unit: Unit, house: House, request: str) -> object:
+    return decide.reject(unit, house.vault, request, actor=OTHER, reason_code=RejectionCode.other, reason="no")
+
+
+def extend(unit: Unit, _: House, request: str) -> object:
+    later = unit.session.get_one(UnlearningRequest, request).due_at + timedelta(days=7)
+    return decide.extend(unit, request, decide.Extension(later, "complex", UTC), actor=OTHER)
 
 
 VERBS: dict[str, Callable[[Unit, House, str], object]] = {
     "approve": lambda unit, _, request: decide.approve(unit, request, actor=OTHER),
-    "reject": lambda unit, _, request: decide.reject(unit, request, actor=OTHER, reason="no"),
+    "reject": reject,
     "cancel": lambda unit, _, request: decide.cancel(unit, request, actor=OTHER),
     "hold": lambda unit, _, request: decide.hold(unit, request, actor=OTHER, reason=None),
     "release": lambda unit, _, request: decide.release(unit, request, actor=OTHER),
-    "extend": lambda unit, _, request: decide.extend(
-        unit, request, due_at=_due(unit, request), reason="x", actor=OTHER
-    ),
+    "extend": extend,
     "retry": lambda unit, _, request: decide.retry(unit, request, actor=OTHER),
     "accept": lambda unit, house, request: accept(unit, house.vault, request, actor=OTHER, reason="small"),
 }

@@ -1,6 +1,8 @@
 """A new request: first what it would do, then the request, once however often it is sent."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +69,7 @@ def test_what_was_planned_is_what_is_filed(api: Api, line: str, form: dict[str, 
     request_id = location.removeprefix("/desk/requests/").removesuffix("?done=filed")
     request = api.request(request_id)
     assert (request.client_reference, request.regulation, request.strategy) == (HOSTILE, "gdpr", "influence")
-    assert f"{request.received_at:%Y-%m-%d} {request.due_at:%Y-%m-%d}" == "2026-01-31 2026-02-28"
+    assert f"{request.received_at:%Y-%m-%d} {request.due_at:%Y-%m-%d}" == "2026-01-31 2026-03-02"
     (kind,) = request.operation_counts
     assert kind == {"subject": "remove", "instances": "remove", "correct": "correct_response",
                     "modify": "modify_query"}[form["what"]]  # fmt: skip
@@ -75,6 +77,16 @@ def test_what_was_planned_is_what_is_filed(api: Api, line: str, form: dict[str, 
     assert "The request is filed" in page.text
     (target,) = api.targets(request_id)
     assert target.instance_count == (2 if kind == "remove" else 1)
+
+
+def test_days_are_those_of_the_time_zone(sqlite_url: str, tmp_path: Path) -> None:
+    api = Api(tmp_path / "home", sqlite_url, time_zone="Asia/Tokyo")
+    api.line("bot", people(10))
+    somebody = visitor(api)
+    location = filed(somebody, to_file(planned(somebody, **SUBJECT, received_at="2026-01-31")))
+    request = api.request(location.removeprefix("/desk/requests/").removesuffix("?done=filed"))
+    assert request.received_at == datetime(2026, 1, 30, 15, tzinfo=UTC)
+    api.store.close()
 
 
 def test_the_plan_tells_share_copies_strategy_time_and_claim(api: Api) -> None:

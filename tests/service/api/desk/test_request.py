@@ -93,6 +93,41 @@ def test_rejecting_needs_a_reason(api: Api, careful: str) -> None:
     assert api.request(request_id).state is RequestState.rejected
 
 
+def test_rejecting_has_a_ground_and_a_signed_refusal(api: Api, careful: str) -> None:
+    somebody, request_id = visitor(api, *MANAGE), api.submit_over(api.client)
+    assert somebody.post(f"{address(request_id)}/reject", reason="x", reason_code="whim").status_code == 422
+    assert somebody.get(f"{address(request_id)}/refusal").status_code == 404
+    page = decided(somebody, request_id, "reject", reason="see letter", reason_code="outside_jurisdiction")
+    assert api.request(request_id).rejection_code == "outside_jurisdiction"
+    assert "The law does not apply to who asks. see letter" in page.text
+    assert somebody.get(f"{address(request_id)}/refusal").json()["envelope"] == api.request(request_id).refusal
+
+
+def test_extending_no_further_than_the_regulation_allows(api: Api, line: str) -> None:
+    response = api.client.post("/v1/unlearning-requests", json=removal("p1-0", regulation="ccpa"))
+    request_id, somebody = response.json()["id"], visitor(api, *MANAGE)
+    request = api.request(request_id)
+    (date,) = [one for one in somebody.page(address(request_id)).all("input") if one.attributes["name"] == "due_at"]
+    last = date.attributes["max"]
+    assert last == f"{request.received_at + timedelta(days=90):%Y-%m-%d}"
+    beyond = f"{request.received_at + timedelta(days=91):%Y-%m-%d}"
+    refused = somebody.post(f"{address(request_id)}/extend", due_at=beyond, reason="complex")
+    assert refused.status_code == 422
+    assert "does not allow" in refused.text
+    decided(somebody, request_id, "extend", due_at=last, reason="complex")
+
+
+def test_every_decision_stays_in_the_story(api: Api, line: str) -> None:
+    somebody, request_id = visitor(api, *MANAGE), api.submit_over(api.client)
+    decided(somebody, request_id, "hold", reason="litigation")
+    decided(somebody, request_id, "release")
+    steps = [one.text for one in decided(somebody, request_id, "cancel").all("li") if "ol" in one.inside]
+    told = [step for step in steps if " by key" in step]
+    assert ["Put on hold" in told[0], "litigation" in told[0], "Released" in told[1], "Called off" in told[2]] == [
+        True
+    ] * 4
+
+
 def test_holding_and_releasing(api: Api, line: str) -> None:
     somebody, request_id = visitor(api, *MANAGE), api.submit_over(api.client)
     page = decided(somebody, request_id, "hold", reason="litigation")
