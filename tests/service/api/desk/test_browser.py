@@ -198,11 +198,14 @@ def test_deciding_by_keyboard_alone(desk: Desk, context_of: Callable[..., Browse
     assert outline != "none", "where the focus is can be seen"
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
+    page.keyboard.type("Who asks")
+    page.keyboard.press("Tab")
     page.keyboard.type("identity not proven")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").filter(has_text="Rejected.")).to_be_visible()
-    assert desk.house.request(desk.world.waiting).state is RequestState.rejected
+    expect(page.get_by_role("status").filter(has_text="Rejected, and the refusal signed.")).to_be_visible()
+    request = desk.house.request(desk.world.waiting)
+    assert (request.state, request.rejection_code) == (RequestState.rejected, "insufficient_verification")
 
 
 @pytest.mark.parametrize("has_javascript", [True, False], ids=["with JavaScript", "without"])
