@@ -59,7 +59,7 @@ class TestFiled:
         request = request_of(api, answer)
         assert request["client_reference"] == f"{target['id']}:msg_1"
         assert (request["regulation"], request["received_at"]) == ("ccpa", "2026-03-02T10:00:00Z")
-        assert request["due_at"] == answer["due_at"] == "2026-04-16T10:00:00Z"
+        assert request["due_at"] == answer["due_at"] == "2026-04-16T23:59:59Z"
         (line,) = request["targets"]  # type: ignore[misc, attr-defined]
         assert (line["adapter"], line["instance_count"]) == ("bot", 2)
 

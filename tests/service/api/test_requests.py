@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -500,6 +501,16 @@ class TestDeciding:
         rows = api.client.get("/v1/audit", params={"limit": 1000}).json()["items"]
         mine = [row["action"] for row in rows if row["data"].get("request") == waiting.rpartition("/")[2]]
         assert mine == ["request.created", "request.approved", "request.canceled"]
+
+
+def test_days_are_those_of_the_deployment_s_time_zone(tmp_path: Path, sqlite_url: str) -> None:
+    api = Api(tmp_path / "home", sqlite_url, time_zone="America/Los_Angeles")
+    api.line("bot", people(4))
+    path = filed(api, removal("p1-0", regulation="ccpa", received_at="2026-01-06T02:00:00Z"))
+    read = api.client.get(path).json()
+    assert read["due_at"] == "2026-02-20T07:59:59Z"
+    assert read["ack_due_at"] == "2026-01-21T07:59:59Z"
+    api.store.close()
 
 
 def test_what_was_asked_is_not_shown_again(api: Api, line: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from service.domain.decisions import RejectionCode
 from service.domain.errors import Corrupted
 from service.evidence import dsse
 from service.evidence.audit import Head
 from service.evidence.key_set import KeySet, read_key_set
 from service.evidence.keys import STATEMENT_TYPE, Signer, jwks
-from service.evidence.statements import audit_head, certificate, receipt
+from service.evidence.statements import audit_head, certificate, receipt, refusal
 from service.evidence.verification import verify_envelope, with_files
 from tests.support.evidence import FILES, HASHES, NOON, certificate_facts, fixed_signer
 
@@ -38,12 +39,17 @@ class TestEnvelope:
         assert found.key is not None
         assert found.key.kid == fixed_signer().kid
 
-    def test_receipts_and_audit_heads_too(self) -> None:
+    def test_receipts_refusals_and_audit_heads_too(self) -> None:
         receipted = receipt(
             request_id="req_1", issued_at=NOON, received_at=NOON, due_at=NOON, operation_counts={}, body_hash=HASHES[0]
         )
+        refused = refusal(
+            request_id="req_1", subject=[], issued_at=NOON, received_at=NOON, due_at=NOON, regulation=None,
+            client_reference=None, operation_counts={}, code=RejectionCode.other, refused_by="key_1",
+        )  # fmt: skip
         for statement, kind in (
             (receipted, "receipt"),
+            (refused, "refusal"),
             (audit_head(Head(1, 1, HASHES[0]), issued_at=NOON), "audit head"),
         ):
             found = verify_envelope(fixed_signer().envelope(statement), published(fixed_signer()))
