@@ -129,6 +129,19 @@ class Settings(BaseSettings):
         description="File (JSON) of rules that say by the claims of a token what its holder may do.",
         json_schema_extra=_documented("none"),
     )
+    oidc_client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What this deployment is called at the provider, for people to sign in to the desk there. The "
+        "provider sends them back to `/desk/sign-in/provider/callback`.",
+        json_schema_extra=_documented("none: API keys at the desk"),
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="Its secret there.", json_schema_extra=_documented("none: a public client")
+    )
+    oidc_scope: str = Field(
+        default="openid", description="What is asked for at sign-in, so that the claims of the rules are told."
+    )
     rate_limit: int = Field(
         default=1200, ge=0, description="Calls a minute that a caller may make of each API process; 0: any number."
     )
@@ -269,6 +282,8 @@ class Settings(BaseSettings):
     def _provider_is_whole(self) -> Self:
         if len({value is None for value in (self.oidc_issuer, self.oidc_audience, self.oidc_grants)}) > 1:
             raise ValueError("oidc_issuer, oidc_audience and oidc_grants go together")
+        if self.oidc_client_id is not None and self.oidc_issuer is None:
+            raise ValueError("oidc_client_id needs oidc_issuer")
         return self
 
     @property

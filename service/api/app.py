@@ -19,6 +19,7 @@ from service.api.last_used import LastUsed
 from service.api.limits import Limits
 from service.api.metrics import Metrics
 from service.api.observe import Observe
+from service.api.oidc.code_flow import code_flow_of
 from service.api.oidc.provider import provider_of
 from service.api.pulse import Pulse
 from service.api.quota_headers import QuotaHeaders
@@ -97,7 +98,7 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
         with suppress(IntegrityError), store.write() as unit:
             ensure_admin_key(unit, vault, settings.admin_key.get_secret_value())
     app = bare_app()
-    metrics = Metrics(store, settings)
+    metrics, provider = Metrics(store, settings), provider_of(settings, vault.hashes.person)
     restoration = Restoration(store, vault, blobs, journal_of(settings, vault))
     app.state.context = Context(
         settings,
@@ -107,7 +108,8 @@ def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> 
         pulse=Pulse(store),
         restoration=restoration,
         opendsr=DomainSigner.of(settings),
-        provider=provider_of(settings, vault.hashes.person),
+        provider=provider,
+        code_flow=code_flow_of(settings, provider),
         limits=Limits(settings),
         last_used=LastUsed(store),
     )

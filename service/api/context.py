@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from service.api.last_used import LastUsed
 from service.api.limits import Limits
+from service.api.oidc.code_flow import CodeFlow
 from service.api.oidc.provider import Provider
 from service.api.pulse import Pulse
 from service.api.restoration import Restoration
@@ -27,6 +28,7 @@ class Context:
     restoration: Restoration
     opendsr: DomainSigner | None
     provider: Provider | None
+    code_flow: CodeFlow | None
     limits: Limits
     last_used: LastUsed
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from jwt.algorithms import get_default_algorithms
 
 from tests.support.api_server import served
@@ -62,7 +62,10 @@ class Signer:
 
 @dataclass
 class Issuer:
-    """A provider that serves what a test puts here. `asked`: the paths that were asked for."""
+    """A provider that serves what a test puts here.
+
+    `asked`: the paths that were asked for; `posted`: the form with which a code was to be exchanged for `token`.
+    """
 
     url: str = ""
     keys: list[dict[str, Any]] = field(default_factory=list)
@@ -70,6 +73,8 @@ class Issuer:
     status: int = 200
     body: bytes | None = None
     asked: list[str] = field(default_factory=list)
+    token: str = ""
+    posted: dict[str, str] = field(default_factory=dict)
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """What a good token claims; None leaves a claim out."""
@@ -87,6 +92,8 @@ class Issuer:
                 ".well-known/openid-configuration": {
                     "issuer": self.url,
                     "jwks_uri": f"{self.url}/jwks",
+                    "authorization_endpoint": f"{self.url}/authorize",
+                    "token_endpoint": f"{self.url}/token",
                     **self.metadata,
                 },
                 "jwks": {"keys": self.keys},
@@ -95,6 +102,12 @@ class Issuer:
                 return Response(status_code=404)
             body = json.dumps(documents[path]).encode() if self.body is None else self.body
             return Response(body, self.status, media_type="application/json")
+
+        @app.post("/token")
+        async def exchange(request: Request) -> dict[str, str]:
+            form = {name: str(value) for name, value in (await request.form()).items()}
+            self.posted = {**form, "authorization": request.headers.get("authorization", "")}
+            return {"id_token": self.token}
 
         return app
 

@@ -7,6 +7,7 @@ from service.api.desk import (
     lines,
     live,
     new_request,
+    provider_sign_in,
     records,
     request,
     requests,
@@ -16,7 +17,20 @@ from service.api.desk import (
     webhooks,
 )
 
-MODULES = (static, sign_in, start, live, requests, request, documents, new_request, lines, webhooks, records)
+MODULES = (
+    static,
+    sign_in,
+    provider_sign_in,
+    start,
+    live,
+    requests,
+    request,
+    documents,
+    new_request,
+    lines,
+    webhooks,
+    records,
+)
 
 router = APIRouter()
 for module in MODULES:

@@ -100,7 +100,7 @@ def set_session(response: Response, settings: Settings, token: str) -> None:
         token,
         max_age=int(LONGEST.total_seconds()),
         path="/",
-        secure=_is_https(settings),
+        secure=is_https(settings),
         httponly=True,
         samesite="strict",
     )
@@ -108,13 +108,13 @@ def set_session(response: Response, settings: Settings, token: str) -> None:
 
 def drop_session(response: Response, settings: Settings) -> None:
     response.delete_cookie(
-        _cookie_name(settings), path="/", secure=_is_https(settings), httponly=True, samesite="strict"
+        _cookie_name(settings), path="/", secure=is_https(settings), httponly=True, samesite="strict"
     )
 
 
 def _cookie_name(settings: Settings) -> str:
-    return "__Host-lethe-desk" if _is_https(settings) else "lethe-desk"
+    return "__Host-lethe-desk" if is_https(settings) else "lethe-desk"
 
 
-def _is_https(settings: Settings) -> bool:
+def is_https(settings: Settings) -> bool:
     return urlsplit(settings.url).scheme == "https"

@@ -5,7 +5,6 @@ an unknown key has them read again, but not more often than the cool-down allows
 While the provider does not answer, what was read last counts for an hour.
 """
 
-import json
 import logging
 import threading
 import time
@@ -13,18 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK, PyJWTError
 
 from service.api.errors import ProviderAway
-from service.domain.errors import InvalidInput
-from service.egress.address import AddressPolicy
-from service.egress.transport import guarded_client
+from service.api.oidc.discovery import FAILURES, Discovery
 
 FRESH_S, STALE_S, COOL_DOWN_S = 300.0, 3600.0, 10.0
-DEADLINE_S = 5.0
-MAX_BYTES = 2**20
 MAX_KEYS = 100
 # RFC 8725, section 3.5.
 MIN_RSA_BITS = 2048
@@ -45,9 +39,8 @@ class _Read:
 class KeySet:
     """The keys of one issuer. Threads share it. `clock`: seconds, monotonic."""
 
-    def __init__(self, issuer: str, policy: AddressPolicy, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._issuer, self._policy, self._clock = issuer, policy, clock
-        self._client = guarded_client(policy, deadline_s=DEADLINE_S)
+    def __init__(self, discovery: Discovery, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.discovery, self._clock = discovery, clock
         self._lock = threading.Lock()
         self._read: _Read | None = None
         self._tried_at = -COOL_DOWN_S
@@ -80,38 +73,12 @@ class KeySet:
 
     def _read_again(self) -> None:
         try:
-            metadata = self._fetch(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-            if metadata.get("issuer") != self._issuer:
-                raise ValueError("the document is another issuer's")
-            document = self._fetch(str(metadata["jwks_uri"]))
+            document = self.discovery.document("GET", str(self.discovery.metadata()["jwks_uri"]))
             self._read = _Read(tuple(_usable(document)), self._clock())
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            InvalidInput,
-            ValueError,
-            LookupError,
-            TypeError,
-            RecursionError,
-        ) as error:
+        except FAILURES as error:
             logger.warning("the keys of the identity provider cannot be read: %s", type(error).__name__)
         finally:
             self._tried_at = self._clock()
-
-    def _fetch(self, url: str) -> Mapping[str, Any]:
-        self._policy.check_url(url, field="LETHE_OIDC_ISSUER")
-        body = b""
-        with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:
-            if response.status_code != httpx.codes.OK:
-                raise ValueError("it was refused")
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MAX_BYTES:
-                    raise ValueError("it is too long")
-        document = json.loads(body)
-        if not isinstance(document, dict):
-            raise ValueError("it is no object")
-        return document
 
 
 def _usable(document: Mapping[str, Any]) -> Iterator[PyJWK]:

@@ -1,5 +1,6 @@
 """Whose a token of the identity provider is: verified as RFC 9068 and the best practices of RFC 8725 ask for."""
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jwt
 
 from service.api.actor import Actor
+from service.api.oidc.discovery import Discovery
 from service.api.oidc.grants import Grant, read_grants
 from service.api.oidc.key_set import ALGORITHMS, KeySet
 from service.domain.errors import Forbidden, Unauthenticated
@@ -56,7 +58,24 @@ class Provider:
             Forbidden: no rule grants its holder anything.
             ProviderAway: the provider's keys cannot be had.
         """
-        claims = self._verified(token)
+        return self._granted(self._verified(token, self.audience))
+
+    def signed_in(self, token: str, *, client_id: str, nonce: str) -> Actor:
+        """Who signed in, by the id token that was made for it.
+
+        Raises:
+            Unauthenticated: the token proves nothing, or not this sign-in.
+            Forbidden: no rule grants its holder anything.
+            ProviderAway: the provider's keys cannot be had.
+        """
+        claims = self._verified(token, client_id)
+        if claims.get("azp", client_id) != client_id:
+            raise _refused(*_REFUSALS[jwt.InvalidAudienceError])
+        if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
+            raise _refused("token-wrong-nonce", "The token is another sign-in's.")
+        return self._granted(claims)
+
+    def _granted(self, claims: Mapping[str, Any]) -> Actor:
         id_ = PERSON + self.pseudonym(self.issuer, claims["sub"])[:_ID_DIGITS]
         for grant in self.grants:
             if grant.fits(claims):
@@ -65,7 +84,7 @@ class Provider:
             "Nothing is granted to the token's holder.", fix="Have a rule of LETHE_OIDC_GRANTS fit.", code="no-grant"
         )
 
-    def _verified(self, token: str) -> dict[str, Any]:
+    def _verified(self, token: str, audience: str) -> dict[str, Any]:
         header = _header(token)
         if header.get("alg") not in ALGORITHMS:
             raise _refused("token-wrong-algorithm", f"Tokens are to be signed by one of {', '.join(ALGORITHMS)}.")
@@ -79,7 +98,7 @@ class Provider:
                 token,
                 key,
                 algorithms=ALGORITHMS,
-                audience=self.audience,
+                audience=audience,
                 issuer=self.issuer,
                 leeway=LEEWAY_S,
                 options={"require": _REQUIRED},
@@ -102,7 +121,7 @@ def provider_of(settings: Settings, pseudonym: Callable[[str, str], str]) -> Pro
         return None
     policy = AddressPolicy.of(settings)
     policy.check_url(settings.oidc_issuer, field="LETHE_OIDC_ISSUER")
-    keys = KeySet(settings.oidc_issuer, policy)
+    keys = KeySet(Discovery(settings.oidc_issuer, policy))
     return Provider(settings.oidc_issuer, settings.oidc_audience, read_grants(settings.oidc_grants), keys, pseudonym)
 
 

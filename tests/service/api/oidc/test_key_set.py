@@ -6,6 +6,7 @@ import pytest
 
 from service.api.errors import ProviderAway
 from service.api.oidc import key_set as module
+from service.api.oidc.discovery import MAX_BYTES, Discovery
 from service.api.oidc.key_set import COOL_DOWN_S, FRESH_S, STALE_S, KeySet
 from service.egress.address import AddressPolicy
 from service.settings import Settings
@@ -30,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def keys(provider: Issuer, clock: Clock) -> KeySet:
-    return KeySet(provider.url, HERE, clock=clock)
+    return KeySet(Discovery(provider.url, HERE), clock=clock)
 
 
 class TestCache:
@@ -114,7 +115,7 @@ class TestAway:
 
     @pytest.mark.parametrize(
         "body",
-        [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"issuer": 1}', b"{" + b" " * module.MAX_BYTES + b"}"],
+        [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"issuer": 1}', b"{" + b" " * MAX_BYTES + b"}"],
         ids=["empty", "list", "null", "no text", "deep", "another", "too long"],
     )
     def test_documents_that_are_none(self, keys: KeySet, provider: Issuer, body: bytes) -> None:
@@ -135,7 +136,7 @@ class TestAway:
 
     def test_addresses_that_are_not_allowed(self, provider: Issuer) -> None:
         with pytest.raises(ProviderAway):
-            KeySet(provider.url, AddressPolicy(allow_http=True)).key("key-1", "RS256")
+            KeySet(Discovery(provider.url, AddressPolicy(allow_http=True))).key("key-1", "RS256")
         assert provider.asked == []
 
 
