@@ -123,6 +123,7 @@ SAYABLE = {
     "name",
     "other.name",
     "request.method",
+    "lane.name",
     "route",
     "run_id",
     "scope['method']",

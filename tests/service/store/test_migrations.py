@@ -46,7 +46,7 @@ def test_every_migration_can_be_undone_and_done_again(database_url: str) -> None
     store.close()
 
 
-def test_subjects_of_requests_survive_0013(database_url: str) -> None:
+def test_subjects_of_requests_survive_0012(database_url: str) -> None:
     store = Store(database_url)
     with store.write() as unit:
         unit.texts.add([{"id": "txt_1", "ciphertext": b"", "wrapped_key": None}])
@@ -66,7 +66,7 @@ def test_subjects_of_requests_survive_0013(database_url: str) -> None:
     store.close()
 
 
-def test_rows_survive_0014_and_the_way_back(database_url: str) -> None:
+def test_rows_survive_0013_and_the_way_back(database_url: str) -> None:
     store = Store(database_url)
     with store.write() as unit:
         unit.requests.add(a_request("req_1", unit.now))
@@ -74,7 +74,7 @@ def test_rows_survive_0014_and_the_way_back(database_url: str) -> None:
         add_target(unit, line, "req_1")
         run = unit.runs.enqueue(line.id, RunKind.rebuild, pool="default", now=unit.now)
     store.engine.dispose()
-    command.downgrade(configuration(database_url), "0013")
+    command.downgrade(configuration(database_url), "0012")
     upgrade(database_url)
     with store.read() as unit:
         (kept,) = unit.runs.list(after=None, limit=10).items
@@ -122,9 +122,9 @@ def a_request(request_id: str, now: datetime) -> UnlearningRequest:
     )  # fmt: skip
 
 
-def test_the_keys_of_before_0016_go_on_working_there_and_back(database_url: str) -> None:
+def test_the_keys_of_before_0014_go_on_working_there_and_back(database_url: str) -> None:
     store = Store(database_url)
-    command.downgrade(configuration(database_url), "0014")
+    command.downgrade(configuration(database_url), "0013")
     with store.engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO api_keys (id, name, token_hash, scopes, created_at) "
@@ -137,7 +137,7 @@ def test_the_keys_of_before_0016_go_on_working_there_and_back(database_url: str)
         assert found[1].id == "key_1"
         unit.access.add(ApiToken(token_hash="newer", key_id="key_1", created_at=unit.now))
     store.engine.dispose()
-    command.downgrade(configuration(database_url), "0014")
+    command.downgrade(configuration(database_url), "0013")
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT token_hash FROM api_keys").scalar_one() == "newer"
     store.close()
