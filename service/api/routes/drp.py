@@ -54,14 +54,17 @@ def _signed(what: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"description": "Refused.", "model": DrpError} for status in statuses}
+# Whether there is something that is not the agent's is not told, so that no path leads to 404.
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "Refused (section 3.06).", "model": DrpError},
+    "5XX": {"description": "It did not work out, and may be sent again.", "model": DrpError},
+}
 
 
 @router.post(
     "/data-rights-request",
     response_model=DrpStatus,
-    responses=_errors(400, 401, 403, 404, 409, 413, 500),
+    responses=_ERRORS,
     openapi_extra=_signed("An exercise (section 2.01)"),
 )
 def create_drp_request(body: RawBody, token: Token, receiver: InReceiver, now: Now) -> JSONResponse:
@@ -69,7 +72,7 @@ def create_drp_request(body: RawBody, token: Token, receiver: InReceiver, now: N
     return JSONResponse(receiver.exercise(token, body, now))
 
 
-@router.get("/data-rights-request/{request_id}", response_model=DrpStatus, responses=_errors(400, 401, 403, 500))
+@router.get("/data-rights-request/{request_id}", response_model=DrpStatus, responses=_ERRORS)
 def get_drp_request(request_id: RequestId, token: Token, receiver: InReceiver) -> JSONResponse:
     """Read how far a request of this agent is."""
     return JSONResponse(receiver.read(token, request_id))
@@ -78,7 +81,7 @@ def get_drp_request(request_id: RequestId, token: Token, receiver: InReceiver) -
 @router.delete(
     "/data-rights-request/{request_id}",
     response_model=DrpStatus,
-    responses=_errors(400, 401, 403, 409, 413, 500),
+    responses=_ERRORS,
     openapi_extra=_signed("A revocation (section 2.04)"),
 )
 def revoke_drp_request(request_id: RequestId, body: RawBody, token: Token, receiver: InReceiver) -> JSONResponse:
@@ -89,7 +92,7 @@ def revoke_drp_request(request_id: RequestId, body: RawBody, token: Token, recei
 @router.post(
     "/agent/{agent_id}",
     response_model=DrpToken,
-    responses={**_errors(400, 413, 500), 403: {"description": "The message does not prove what it must."}},
+    responses={**_ERRORS, 403: {"description": "The message does not prove what it must."}},
     openapi_extra={**_signed("A pairing message (section 2.05)"), "security": []},
 )
 def pair_drp_agent(agent_id: AgentId, body: RawBody, receiver: InReceiver, now: Now) -> Any:
@@ -103,7 +106,7 @@ def pair_drp_agent(agent_id: AgentId, body: RawBody, receiver: InReceiver, now: 
     return DrpToken(agent_id=agent_id, token=token)
 
 
-@router.get("/agent/{agent_id}", responses=_errors(400, 401, 403, 500))
+@router.get("/agent/{agent_id}", responses=_ERRORS)
 def get_drp_agent(agent_id: AgentId, token: Token, receiver: InReceiver) -> DrpNothing:
     """Learn whether the token is good."""
     receiver.check_token(agent_id, token)

@@ -2,12 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import ConfigDict, Field
-
-from service.api.schemas.common import Output
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class DrpStatus(Output):
+class DrpStatus(BaseModel):
     """How far a request is. Members that have nothing to say are left out."""
 
     request_id: str = Field(description="The request's id.", examples=["req_0192…"])
@@ -21,18 +19,18 @@ class DrpStatus(Output):
     processing_details: str | None = Field(default=None, description="More on that, in words.")
 
 
-class DrpToken(Output):
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+class DrpToken(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
 
     agent_id: str = Field(alias="agent-id", description="The agent.", examples=["PERMISSION_SLIP"])
     token: str = Field(description="Its bearer token, shown this once. The one before stays good.")
 
 
-class DrpNothing(Output):
+class DrpNothing(BaseModel):
     """The token is good."""
 
 
-class DrpError(Output):
+class DrpError(BaseModel):
     code: str = Field(description="The HTTP status.", examples=["400"])
     message: str = Field(description="What is wrong, and how to put it right.")
     fatal: bool = Field(description="Whether sending it again would be answered alike.")

@@ -126,11 +126,13 @@ def test_a_hold_and_another_due_date_are_told_to_agents(caller: Caller) -> None:
 
 def test_a_denial_has_a_reason(house: House) -> None:
     caller = Caller(house, require_approval=True)
-    caller.decide(reject, reason_code=RejectionCode.suspected_fraud, reason="It smells.")
+    with house.store.write() as unit:
+        code = RejectionCode.suspected_fraud
+        reject(unit, house.vault, caller.request, actor=ACTOR, reason_code=code, reason="It smells.")
     told = caller.send()
     assert told is not None
     assert (told["status"], told["reason"]) == ("denied", "suspected_fraud")
-    assert told["processing_details"] == MEANINGS[RejectionCode.suspected_fraud]
+    assert told["processing_details"] == MEANINGS[code]
     assert "It smells" not in str(told)
 
 
