@@ -154,8 +154,9 @@ class Deployment:
         return found
 
     def derived(self) -> set[Path]:
-        """Files that were made from training data."""
-        return {path for name in DERIVED for path in (self.home / name).rglob("*") if path.is_file()}
+        """Files that were made from training data. The journal, which stays, holds ids and keyed hashes."""
+        found = {path for name in DERIVED for path in (self.home / name).rglob("*") if path.is_file()}
+        return {path for path in found if self.home / "blobs" / "journal" not in path.parents}
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self.home}/lethe.db?mode=ro", uri=True)
