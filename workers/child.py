@@ -11,6 +11,7 @@ import threading
 from queue import SimpleQueue
 
 from service.domain.engine import EngineFailure, FailureClass, Job, Result
+from service.failpoints import reach
 from service.logs import configure_logging
 from service.settings import Settings
 from workers.channel import Channel, Execute, Keep, Ready, Yield
@@ -37,6 +38,7 @@ class Child:
         while True:
             # No variable of this frame holds the job: its texts are to go as soon as it is done.
             result = self._run(self._jobs.get())
+            reach("child.computed")
             self._channel.send(result)
             if isinstance(result, EngineFailure) and result.kind is FailureClass.fatal_device:
                 os._exit(1)
@@ -57,6 +59,7 @@ class Child:
 
     def _run(self, job: Job) -> Result:
         try:
+            reach("child.received")
             return self._engine.run(job, progress=self._channel.send, should_yield=self._yield.is_set)
         except Exception as error:
             if not isinstance(error, EngineRefusal):

@@ -47,7 +47,7 @@ class Lease:
         while not self._stop.wait(self._heartbeat_s):
             asked_at = time.monotonic()
             try:
-                with self._store.write() as unit:
+                with self._store.write("renew") as unit:
                     until = unit.now + timedelta(seconds=self._lease_s)
                     renewed = unit.runs.renew(self._claim.run_id, self._claim.fence, lease_until=until)
             except SQLAlchemyError:

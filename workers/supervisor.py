@@ -70,7 +70,7 @@ class Supervisor:
 
     def execute(self, run_id: str) -> None:
         """Claim a run and carry it to its end. A hint that came late or twice does nothing."""
-        with self._store.write() as unit:
+        with self._store.write("claim") as unit:
             claimed = claim(unit, self._vault, run_id, worker=self._name, lease_s=self._settings.lease_s)
         if claimed is None:
             return
@@ -130,16 +130,16 @@ class Supervisor:
             self._keep_checkpoint(claimed, staging)
         elif isinstance(result, FoldResult):
             fold = StagedFold(result, self._seal(staging / "fold", f"{_prefix(claimed)}/fold"))
-            with self._store.write() as unit:
+            with self._store.write("fold") as unit:
                 publish_fold(unit, claimed, fold)
         elif isinstance(result, InfluenceResult):
             assert isinstance(job, InfluenceJob), "updates come from influence jobs"
             answer = self._stage_answer(claimed, job, result, frozen)
-            with self._store.write() as unit:
+            with self._store.write("answer") as unit:
                 publish_answer(unit, self._vault, claimed, answer)
         elif claimed.kind in (RunKind.train, RunKind.import_):
             anchor = self._stage_anchor(claimed, staging, result)
-            with self._store.write() as unit:
+            with self._store.write("anchor") as unit:
                 publish_first_anchor(unit, self._vault, claimed, anchor)
         else:
             assert isinstance(job, TrainJob | ImportJob), "anchors come from training or import"
@@ -151,7 +151,7 @@ class Supervisor:
         def on_progress(progress: Progress) -> None:
             share = meter.worth_telling(progress)
             if share is not None:
-                with self._store.write() as unit:
+                with self._store.write("progress") as unit:
                     report_progress(unit, claimed.run_id, claimed.fence, progress.stage, share)
 
         def watch() -> None:
@@ -181,7 +181,7 @@ class Supervisor:
         anchor = self._stage_anchor(claimed, job.out, result)
         answer: StagedAnswer | None = None
         while True:
-            with self._store.write() as unit:
+            with self._store.write("rebuild") as unit:
                 moved = publish_rebuild(unit, self._vault, claimed, anchor, answer)
             if moved is None:
                 return
@@ -239,17 +239,17 @@ class Supervisor:
     def _keep_checkpoint(self, claimed: Claim, staging: Path) -> None:
         """A rebuild or a fold made room: store where it goes on, and queue it behind what waits."""
         tree = self._seal(staging / "checkpoint", f"{_prefix(claimed)}/checkpoint")
-        with self._store.write() as unit:
+        with self._store.write("make_room") as unit:
             previous = make_room(unit, claimed, tree)
         if previous is not None:
             self._blobs.delete_tree(previous)
 
     def _hand_back(self, claimed: Claim, *, reason: str) -> None:
-        with self._store.write() as unit:
+        with self._store.write("hand_back") as unit:
             hand_back(unit, fenced_run(unit, claimed.run_id, claimed.fence), reason=reason, counts=False)
 
     def _fail(self, claimed: Claim, failure: EngineFailure) -> None:
-        with self._store.write() as unit:
+        with self._store.write("fail") as unit:
             fail(unit, claimed, failure)
 
     def _discard(self, claimed: Claim, result: Result) -> None:

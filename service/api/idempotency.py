@@ -51,7 +51,7 @@ class Creation:
         Raises:
             IdempotencyKeyReused: the key came with another body.
         """
-        with self.store.write() as unit:
+        with self.store.write("create") as unit:
             if self.key is None:
                 answer = effect(unit)
                 return _response(answer.status, answer.body.model_dump(mode="json"), answer.location)

@@ -10,6 +10,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from service.liveness import mark
+from service.failpoints import reach
 from service.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class Relay:
                 log.warning("redis is away; hints wait in the outbox")
                 break
             sent.append(row_id)
+            reach("relay.hinted")
         if sent:
-            with self._store.write() as unit:
+            with self._store.write("relay") as unit:
                 unit.runs.sent(sent, unit.now)
         return len(sent)
 

@@ -53,17 +53,17 @@ def reconcile(
         unheard = [run.id for run in unit.runs.unheard(unit.now, after_s=hint_timeout_s) if is_due(unit, run)]
         unwanted = unwanted_folds(unit)
     for run_id in expired:
-        with store.write() as unit:
+        with store.write("take_back") as unit:
             _take_back(unit, run_id)
     for run_id in unheard:
-        with store.write() as unit:
+        with store.write("hint_again") as unit:
             run = unit.runs.get(run_id)
             if run is not None:
                 unit.runs.hint(run.id, run.pool, unit.now)
     for run_id in unwanted:
         with store.write() as unit:
             drop_fold(unit, run_id)
-    with store.write() as unit:
+    with store.write("housekeeping") as unit:
         missing = _queue_missing(unit)
         # Before withdrawals: an alias whose version must go now has its canary to fall back on.
         canaries = advance_canaries(unit)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.domain.states import VersionState
+from service.failpoints import reach
 from service.store.blobs import Blobs
 from service.store.database import Store, Unit
 from service.store.tables import Version
@@ -33,7 +34,8 @@ def sweep(store: Store, blobs: Blobs) -> int:
         runs = [(run.id, run.fence) for run in unit.runs.unswept()]
     for item in waste:
         blobs.delete_tree(item.prefix)
-        with store.write() as unit:
+        reach("sweep.deleted")
+        with store.write("forget_copy") as unit:
             version = unit.versions.get(item.version_id)
             _forget(version, item)
             name, copy = unit.lines.get(version.line_id).name, item.reference

@@ -18,6 +18,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from service.domain.errors import Conflict, Corrupted, NotFound
+from service.failpoints import reach
 from service.store.digests import CHUNK_BYTES, Copy, Digest, Manifest, copy_with_digest, digest_of_file, files_below
 from service.store.durable import copy_into_place, delete_stale_drafts, flush_to_disk
 from service.store.sealed_copies import sealing, unsealing
@@ -67,6 +68,7 @@ class Blobs:
             name: self._put(path, place, copy_with_digest if key is None else sealing(key, name))
             for name, path, place in files
         }
+        reach("store.copied")
         with tempfile.TemporaryDirectory() as directory:
             draft = Path(directory) / _MANIFEST
             draft.write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, make_url,
 from sqlalchemy.orm import Session
 
 from service.domain.ids import new_id
+from service.failpoints import reach
 from service.store.repositories import (
     AccessRepository,
     CallbackRepository,
@@ -121,14 +122,19 @@ class Store:
         self.engine = _engine(url)
 
     @contextmanager
-    def write(self) -> Iterator[Unit]:
-        """A read-write transaction: committed on success, rolled back on any exception."""
+    def write(self, commit: str = "") -> Iterator[Unit]:
+        """A read-write transaction: committed on success, rolled back on any exception.
+
+        `commit` names it among the fail-points' COMMITS; a transaction that tests need not cut off has no name.
+        """
         with Session(self.engine, expire_on_commit=False) as session:
             session.connection(execution_options={_WRITE: True})
             unit = Unit(session)
             yield unit
             unit.finish()
+            reach(f"{commit}.before_commit")
             session.commit()
+            reach(f"{commit}.after_commit")
 
     @contextmanager
     def read(self) -> Iterator[Unit]:

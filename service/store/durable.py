@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from service.failpoints import reach
 from service.store.digests import Copy, Digest
 
 _DRAFTS = ".drafts"
@@ -39,6 +40,7 @@ def copy_into_place(source: Path, target: Path, *, root: Path, copy: Copy) -> Di
         with source.open("rb") as reader, draft.open("xb") as writer:
             digest = copy(reader, writer)
             flush_to_disk(writer)
+        reach("store.drafted")
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(target)
     for directory in (target.parent, *target.parent.parents):

@@ -18,6 +18,7 @@ import httpx
 from service.control.sender.callbacks import Callbacks
 from service.control.sender.lane import Lane
 from service.evidence.domain_certificate import DomainSigner
+from service.failpoints import reach
 from service.flows.deliver import claim_delivery, settle
 from service.flows.fan_out import fan_out
 from service.flows.vault import Vault
@@ -54,7 +55,7 @@ class Sender:
         with self._store.read() as unit:
             behind = unit.webhooks.behind()
         for endpoint_id in behind:
-            with self._store.write() as unit:
+            with self._store.write("fan_out") as unit:
                 fan_out(unit, endpoint_id)
         return sum(map(self._begin, (*self._due_webhooks(), *self._callbacks.due())))
 
@@ -89,12 +90,13 @@ class Sender:
                 self._busy[lane.name] -= 1
 
     def _send_one(self, endpoint_id: str) -> bool:
-        with self._store.write() as unit:
+        with self._store.write("take_delivery") as unit:
             claimed = claim_delivery(unit, self._vault, endpoint_id)
         if claimed is None:
             return False
         attempt = post(self._client, claimed)
-        with self._store.write() as unit:
+        reach("sender.posted")
+        with self._store.write("settle_delivery") as unit:
             settle(unit, claimed, attempt, chance=random.random())
         return attempt.succeeded
 

@@ -49,7 +49,7 @@ def receive(
     ask = sender.read(delivery, rules_of(endpoint))
     if isinstance(ask, Ignored):
         return ask
-    with store.write() as unit:
+    with store.write("inbound") as unit:
         lines = find_endpoint(unit, endpoint_id).lines
         filed = file_ask(
             unit,
