@@ -49,7 +49,6 @@ def main() -> None:
     reapply(store, vault, blobs, journal_of(settings, vault))
     name = f"{socket.gethostname()}-{os.getpid()}"
     supervisor = Supervisor(settings, store, vault, blobs, name=name)
-    supervisor.clear_staging()
     jobs.serve_with(supervisor)
     connection = Redis.from_url(settings.redis_url)
     queue = Queue(settings.worker_pool, connection=connection, serializer=JSONSerializer)

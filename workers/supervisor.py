@@ -63,7 +63,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, store: Store, vault: Vault, blobs: Blobs, *, name: str) -> None:
         self._settings, self._store, self._vault, self._blobs = settings, store, vault, blobs
-        self._name = name
+        self._name, self._staging = name, settings.home / "staging"
         self._cache = LocalCache(settings.home / "cache", blobs, keys(store, vault))
         self._engine = EngineProcess({**os.environ, **settings.environment()})
         self.stopping = False
@@ -74,11 +74,11 @@ class Supervisor:
             claimed = claim(unit, self._vault, run_id, worker=self._name, lease_s=self._settings.lease_s)
         if claimed is None:
             return
-        staging = self._settings.home / "staging" / run_id / str(claimed.fence)
-        staging.mkdir(parents=True)
+        staging = self._staging / f"{run_id}-{claimed.fence}"
         lease = Lease(self._store, claimed, lease_s=self._settings.lease_s, heartbeat_s=self._settings.heartbeat_s)
         try:
             with lease:
+                staging.mkdir(parents=True)
                 self._carry_out(claimed, staging, lease)
         except Fenced:
             log.warning("run %s: the lease was lost", run_id)
@@ -92,20 +92,12 @@ class Supervisor:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def clear_staging(self) -> None:
-        """Delete what dead workers of this machine were working on: it holds plain text derivatives."""
-        root = self._settings.home / "staging"
-        with self._store.read() as unit:
-            for place in root.glob("*/*"):
-                run = unit.runs.get(place.parent.name)
-                if run is None or run.state is not RunState.running or str(run.fence) != place.name:
-                    shutil.rmtree(place, ignore_errors=True)
-
     def forget(self) -> None:
         """Drop what was derived from data that are gone, from this machine's disk and from the child's memory.
 
         May be called from any thread, at any time.
         """
+        self._clear_staging()
         cached = self._cache.prefixes()
         with self._store.read() as unit:
             shredded = [prefix for prefix, row in unit.trees.many(cached).items() if row.wrapped_key is None]
@@ -118,6 +110,20 @@ class Supervisor:
     def close(self) -> None:
         """End the child."""
         self._engine.kill()
+
+    def _clear_staging(self) -> None:
+        """Delete what dead workers of this machine were working on: it holds plain text derivatives.
+
+        A worker that died is taken for alive until its lease ends, so once is not enough.
+        """
+        # Listed first: a claim is committed before its place is made, so what is seen below is not older.
+        places = list(self._staging.glob("*"))
+        with self._store.read() as unit:
+            for place in places:
+                run_id, _, fence = place.name.rpartition("-")
+                run = unit.runs.get(run_id)
+                if run is None or run.state is not RunState.running or str(run.fence) != fence:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def _carry_out(self, claimed: Claim, staging: Path, lease: Lease) -> None:
         with self._store.read() as unit:

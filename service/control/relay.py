@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from service.liveness import mark
 from service.failpoints import reach
+from service.liveness import mark
 from service.store.database import Store
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from pathlib import Path
 from service.domain.adapters import BaseModelRef, LoraSpec, Policy, Recipe, TrainingFormat
 from service.domain.runs import Lane, RunKind
 from service.domain.states import RequestState, VersionState
+from service.failpoints import VARIABLE
 from service.flows.add_version import VersionSource, add_version
 from service.flows.lines import create_line
 from service.flows.vault import vault_of
@@ -47,9 +48,9 @@ class Deployment(House):
         super().__init__(store, vault_of(store, self.settings), Blobs(self.settings.blob_url), home / "trees")
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, module: str) -> subprocess.Popen[bytes]:
-        """Start `python -m module` with the deployment's settings."""
-        environment = {**os.environ, **self.settings.environment()}
+    def start(self, module: str, *, armed: str = "") -> subprocess.Popen[bytes]:
+        """Start `python -m module` with the deployment's settings. `armed`: fail-points, see `service.failpoints`."""
+        environment = {**os.environ, **self.settings.environment(), VARIABLE: armed}
         with (self.settings.home / f"{module}.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=log, stderr=log)
         self.processes.append(process)
@@ -77,20 +78,26 @@ class Deployment(House):
         It has no holdout and is content with an inconclusive claim: what a tiny random base can forget is
         not the question here.
         """
+        version = self.begin_line(name, base, rows, recipe, **policy)
+        self.until(lambda unit: unit.versions.get(version).state is not VersionState.preparing)
+        with self.store.read() as unit:
+            ready = unit.versions.get(version)
+            assert ready.state is VersionState.ready, ready.rejection
+        return ready.line_id
+
+    def begin_line(
+        self, name: str, base: Path, rows: Sequence[dict[str, object]], recipe: Recipe = SMALL_RECIPE, **policy: object
+    ) -> str:
+        """A line whose first version is to be trained; returns the version's id."""
         dataset = self.dataset(rows)
         chosen = {"default_strategy": "influence", "influence_share": 0.5, "max_share": 0.6, "complete_at": "I"}
         settings = {**chosen, **policy}
         with self.store.write() as unit:
             reference, checked = BaseModelRef(path=str(base)), Policy.model_validate(settings)
-            line = create_line(unit, name, reference, checked, actor=ACTOR)
+            create_line(unit, name, reference, checked, actor=ACTOR)
         source = VersionSource(RunKind.train, dataset, None, recipe, TrainingFormat(max_length=128))
         with self.store.write() as unit:
-            version = add_version(unit, name, source, actor=ACTOR).id
-        self.until(lambda unit: unit.versions.get(version).state is not VersionState.preparing)
-        with self.store.read() as unit:
-            ready = unit.versions.get(version)
-            assert ready.state is VersionState.ready, ready.rejection
-        return line.id
+            return add_version(unit, name, source, actor=ACTOR).id
 
     def until(self, condition: Callable[[Unit], object], *, patience_s: float = PATIENCE_S) -> None:
         """Wait until the database shows it."""
