@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 JOB = "workers.jobs.execute"
 BATCH = 100
 HINT_TTL_S = 86_400
+# Without one RQ writes the call with its arguments.
+DESCRIPTION = "a run"
 
 
 class Relay:
@@ -55,7 +57,7 @@ class Relay:
             result_ttl=0,
             failure_ttl=HINT_TTL_S,
             ttl=HINT_TTL_S,
-            description="",
+            description=DESCRIPTION,
         )
 
 
