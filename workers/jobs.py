@@ -18,8 +18,8 @@ def serve_with(supervisor: Supervisor) -> None:
 def execute(run_id: str) -> None:
     """Execute a run. The id is all that ever travels through Redis, so RQ hears of no error either.
 
-    RQ would keep an error's text there, and a database's errors quote values. Where the database could not be told what
-    became of a run, its lease ends and the reconciler decides.
+    RQ would keep an error's text there, and a database's errors quote values. Where the database could not be told
+    what became of a run, its lease ends and the reconciler decides.
     """
     assert _supervisor is not None, "serve_with() comes first"
     try:

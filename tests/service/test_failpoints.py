@@ -25,7 +25,7 @@ def sources() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def calls() -> Counter[tuple[str, str]]:
-    """Every call with a string literal as its first argument: what is called, by its last two names, and the literal."""
+    """Every call with a string literal as its first argument: what is called, by its last two names, and that."""
     found: Counter[tuple[str, str]] = Counter()
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -93,7 +93,9 @@ def test_before_the_commit_nothing_is_written_and_after_it_all_is(arm: Callable[
     store.close()
 
 
-def test_a_latch_lets_it_fire_once_and_without_one_it_fires_every_time(arm: Callable[[str], None], tmp_path: Path) -> None:
+def test_a_latch_lets_it_fire_once_and_without_one_it_fires_every_time(
+    arm: Callable[[str], None], tmp_path: Path
+) -> None:
     latch = tmp_path / "fired"
     arm(f"relay.hinted=raise:builtins.ConnectionError@{latch} store.copied=enospc")
     with pytest.raises(ConnectionError):

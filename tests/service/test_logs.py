@@ -124,6 +124,7 @@ SAYABLE = {
     "other.name",
     "request.method",
     "lane.name",
+    "point",
     "route",
     "run_id",
     "scope['method']",
