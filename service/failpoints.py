@@ -88,7 +88,8 @@ def reach(point: str) -> None:
 def parse(armed: str) -> dict[str, _Fault]:
     """Faults by point.
 
-    Actions: `kill`, `stop` (SIGSTOP), `hang`, `enospc`, `raise`, `raise:builtins.OSError`, `grow:MIB` (hold memory).
+    Actions: `kill`, `stop` (SIGSTOP), `hang`, `enospc`, `raise`, `raise:builtins.OSError`, `grow:MIB`
+    (hold on to memory).
 
     Raises:
         ValueError: no such point or action.

@@ -232,6 +232,12 @@ class Settings(BaseSettings):
     gpu_memory_fraction: float = Field(
         default=1.0, gt=0, le=1, description="Share of the GPU's memory the engine may take."
     )
+    engine_memory_gib: float | None = Field(
+        default=None,
+        gt=0,
+        description="GiB of main memory that the engine may take; beyond that it is ended, and the run tried again.",
+        json_schema_extra=_documented("nine tenths of what there is"),
+    )
     allow_hub: bool = Field(
         default=False,
         description="Whether base models named by Hub id may be downloaded. Local directories always work.",

@@ -9,15 +9,27 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from service.domain.engine import EngineFailure, FailureClass, Job, Progress, Result
+from service.domain.engine import EngineFailure, FailureClass, Job, Progress, Result, Stage
 from workers.channel import Channel, Execute, Keep, Yield, pair
+from workers.host_memory import private_bytes
 
 POLL_S = 0.1
 START_TIMEOUT_S = 300.0
+GIB = 2**30
+# What such a child still holds may be what the next attempt lacks.
+_NEEDS_A_FRESH_CHILD = (FailureClass.resource, FailureClass.fatal_device)
 
 
 class Overstayed(Exception):
     """A job did not yield in time; the child was killed in mid-job."""
+
+
+class EngineUnavailable(Exception):
+    """The child does not start: something is wrong with this worker, and not with the job."""
+
+
+class Outgrown(Exception):
+    """The child took more memory than it may."""
 
 
 class EngineProcess:
@@ -25,10 +37,12 @@ class EngineProcess:
 
     Args:
         environment: variables of the child, the `LETHE_` settings among them.
+        memory_bytes: main memory that the child may hold for itself.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, environment: dict[str, str], *, memory_bytes: float = math.inf) -> None:
+        self._environment, self._memory_bytes = environment, memory_bytes
+        self._stage: Stage | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._ended = 0
@@ -50,25 +64,36 @@ class EngineProcess:
 
         Raises:
             Overstayed: the job went on for longer than `patience_s` after it was asked to yield.
+            EngineUnavailable: the child did not come up.
         """
         deadline = time.monotonic() + deadline_s
+        self._stage = None
         try:
             channel = self._start(watch)
             channel.send(Execute(job))
-            return self._follow(channel, on_progress, watch, wants_yield, deadline, patience_s)
-        except (EOFError, OSError):
-            code = self.kill()
-            return EngineFailure(
-                FailureClass.fatal_device, "child-died", f"The engine child ended with status {code}."
-            )
+            result = self._follow(channel, on_progress, watch, wants_yield, deadline, patience_s)
+            if isinstance(result, EngineFailure) and result.kind in _NEEDS_A_FRESH_CHILD:
+                self.kill()
+            return result
         except TimeoutError:
             self.kill()
-            return EngineFailure(FailureClass.transient, "deadline", "The run took longer than its deadline.")
+            return self._lost(FailureClass.transient, "deadline", "The run took longer than its deadline")
+        except (EOFError, OSError):
+            return self._lost(FailureClass.fatal_device, "child-died", f"The engine child {_end(self.kill())}")
+        except Outgrown:
+            self.kill()
+            told = f"The engine child took more than {self._memory_bytes / GIB:.1f} GiB of main memory"
+            return self._lost(FailureClass.resource, "out-of-memory", told)
         except BaseException:
             self.kill()
             raise
         finally:
             self._ended += 1
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, if there is a child."""
+        return None if self._process is None else self._process.pid
 
     def keep(self, anchors: Collection[str]) -> None:
         """Have the child drop what it keeps for any other anchor, even in mid-job. May be called from any thread.
@@ -93,7 +118,11 @@ class EngineProcess:
             channel.close()
         return None if process is None else process.wait()
 
+    def _lost(self, kind: FailureClass, code: str, told: str) -> EngineFailure:
+        return EngineFailure(kind, code, f"{told}{f' in stage {self._stage}' if self._stage else ''}.")
+
     def _start(self, watch: Callable[[], None]) -> Channel:
+        """Raises EngineUnavailable."""
         if self._process is not None and self._process.poll() is not None:
             self.kill()
         if self._channel is None:
@@ -103,13 +132,20 @@ class EngineProcess:
             )
             os.close(theirs)
             self._channel = ours
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not ours.poll(POLL_S):
-                watch()
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            ours.receive()
+            try:
+                self._await_ready(ours, watch)
+            except (EOFError, OSError) as error:
+                raise EngineUnavailable(f"The engine child {_end(self.kill())} before it was ready.") from error
         return self._channel
+
+    def _await_ready(self, channel: Channel, watch: Callable[[], None]) -> None:
+        """Raises EOFError: the child ended. OSError: it takes too long."""
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while not channel.poll(POLL_S):
+            watch()
+            if time.monotonic() > give_up_at:
+                raise TimeoutError
+        channel.receive()
 
     def _follow(
         self,
@@ -125,10 +161,13 @@ class EngineProcess:
             if channel.poll(POLL_S):
                 message = channel.receive()
                 if isinstance(message, Progress):
+                    self._stage = message.stage
                     on_progress(message)
                 elif isinstance(message, Result):
                     return message
             watch()
+            if self._process is not None and private_bytes(self._process.pid) > self._memory_bytes:
+                raise Outgrown
             if time.monotonic() > deadline:
                 raise TimeoutError
             if leave_by is None and wants_yield():
@@ -136,3 +175,10 @@ class EngineProcess:
                 leave_by = time.monotonic() + patience_s
             if leave_by is not None and time.monotonic() > leave_by:
                 raise Overstayed
+
+
+def _end(status: int | None) -> str:
+    """How a child ended, given the exit status that `subprocess` tells."""
+    if status is not None and status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

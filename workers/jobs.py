@@ -1,7 +1,9 @@
 """The one function RQ calls, by its dotted name."""
 
 import logging
+import signal
 
+from workers.engine_process import EngineUnavailable
 from workers.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -24,5 +26,9 @@ def execute(run_id: str) -> None:
     assert _supervisor is not None, "serve_with() comes first"
     try:
         _supervisor.execute(run_id)
+    except EngineUnavailable:
+        # Of no use as it is, and who starts it again waits longer each time.
+        log.exception("the engine does not start; this worker ends")
+        signal.raise_signal(signal.SIGTERM)
     except Exception:
         log.exception("run %s was left as it is", run_id)

@@ -44,7 +44,8 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 from service.store.local_cache import LocalCache
-from workers.engine_process import EngineProcess, Overstayed
+from workers.engine_process import GIB, EngineProcess, EngineUnavailable, Overstayed
+from workers.host_memory import total_bytes
 from workers.lease import Lease
 from workers.meter import ProgressMeter
 
@@ -52,6 +53,8 @@ log = logging.getLogger(__name__)
 
 # How long a fold may go on while other work waits: it yields between epochs only, and an epoch may take hours.
 FOLD_PATIENCE_S = 30.0
+# Of all main memory, what the engine child may take: before the kernel has to choose whom it ends.
+MEMORY_SHARE = 0.9
 
 
 class Stopping(Exception):
@@ -65,11 +68,17 @@ class Supervisor:
         self._settings, self._store, self._vault, self._blobs = settings, store, vault, blobs
         self._name, self._staging = name, settings.home / "staging"
         self._cache = LocalCache(settings.home / "cache", blobs, keys(store, vault))
-        self._engine = EngineProcess({**os.environ, **settings.environment()})
+        share = settings.engine_memory_gib
+        memory_bytes = MEMORY_SHARE * total_bytes() if share is None else share * GIB
+        self._engine = EngineProcess({**os.environ, **settings.environment()}, memory_bytes=memory_bytes)
         self.stopping = False
 
     def execute(self, run_id: str) -> None:
-        """Claim a run and carry it to its end. A hint that came late or twice does nothing."""
+        """Claim a run and carry it to its end. A hint that came late or twice does nothing.
+
+        Raises:
+            EngineUnavailable: this worker cannot compute; the run is back in the queue.
+        """
         with self._store.write("claim") as unit:
             claimed = claim(unit, self._vault, run_id, worker=self._name, lease_s=self._settings.lease_s)
         if claimed is None:
@@ -86,6 +95,9 @@ class Supervisor:
             self._hand_back(claimed, reason="worker-stopped")
         except Overstayed:
             self._hand_back(claimed, reason="yielded")
+        except EngineUnavailable:
+            self._hand_back(claimed, reason="engine-unavailable")
+            raise
         except Exception as error:
             log.exception("run %s failed", run_id)
             self._fail(claimed, EngineFailure(FailureClass.transient, "worker-error", type(error).__name__))

@@ -274,7 +274,7 @@ class Yielded:
 
 
 class FailureClass(StrEnum):
-    """`transient` and `resource` are retried, `fatal_device` in a fresh child; `permanent` is not."""
+    """`transient` is retried, `resource` and `fatal_device` in a fresh child; `permanent` is not."""
 
     transient = "transient"
     resource = "resource"

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from workers.engine.errors import EngineRefusal
-from workers.engine.failures import is_device_error
+from workers.engine.failures import is_device_error, is_out_of_memory
 from workers.engine.parameters import ADAPTER
 from workers.engine.resident import Resident
 
@@ -45,7 +43,7 @@ def _load(resident: Resident, directory: Path) -> None:
                 directory, BESIDE, torch_device=str(resident.device), low_cpu_mem_usage=True
             )
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or is_device_error(error):
+        if is_out_of_memory(error) or is_device_error(error):
             raise
         raise _refusal(type(error).__name__) from error
     if found.missing_keys or found.unexpected_keys:

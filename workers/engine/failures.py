@@ -11,13 +11,18 @@ def classify(error: Exception) -> EngineFailure:
     name = type(error).__name__
     if isinstance(error, EngineRefusal):
         return EngineFailure(FailureClass.permanent, error.code, error.detail)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         return EngineFailure(FailureClass.resource, "out-of-memory", "The device ran out of memory.")
     if is_device_error(error):
         return EngineFailure(FailureClass.fatal_device, "device-error", f"The device failed ({name}).")
     if isinstance(error, OSError):
         return EngineFailure(FailureClass.transient, "io-error", f"Reading or writing files failed ({name}).")
     return EngineFailure(FailureClass.permanent, "engine-error", f"The engine failed ({name}).")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Memory ran out, on the device or here. PyTorch's allocator of main memory has no exception type of its own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def is_device_error(error: Exception) -> bool:

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from workers.engine.failures import is_out_of_memory
+
 T = TypeVar("T")
 
 MAX_HALVINGS = 3
@@ -23,18 +25,19 @@ class MicroBatch:
         self.halvings = 0
 
     def attempt(self, work: Callable[[int], T]) -> T:
-        """Runs `work(size)`, again with half the size when the device is out of memory.
+        """Runs `work(size)`, again with half the size when memory runs out.
 
         `work` must start over cleanly: it is called anew after each failure.
 
         Raises:
-            torch.OutOfMemoryError: it does not fit after three halvings, or with one instance.
+            torch.OutOfMemoryError, RuntimeError, MemoryError: it does not fit after three halvings, or with one
+                instance.
         """
         while True:
             try:
                 return work(self.size)
-            except torch.OutOfMemoryError:
-                if self.halvings == MAX_HALVINGS or self.size == 1:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.halvings == MAX_HALVINGS or self.size == 1:
                     raise
             # Outside the except block: the traceback would keep the failed pass's tensors alive.
             self.halvings += 1

@@ -6,6 +6,7 @@ import torch
 
 from service.domain.adapters import LoraSpec
 from service.domain.engine import Base
+from workers.engine.failures import is_out_of_memory
 from workers.engine.loading import BaseModel, base_digest, locate, open_base
 from workers.engine.resident import Resident, canonical_spec
 
@@ -58,8 +59,8 @@ class Residents:
     def _open(self, wanted: Base) -> BaseModel:
         try:
             return open_base(wanted, self._device, allow_hub=self._allow_hub)
-        except torch.OutOfMemoryError:
-            if not self._bases:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or not self._bases:
                 raise
         self._evict(0)
         return open_base(wanted, self._device, allow_hub=self._allow_hub)
