@@ -119,7 +119,7 @@ def test_while_control_hints_repairs_and_sweeps(point: str, fault: str, backend:
             unit.runs.queued(lost, Lane.answer) is not None
             and old.state is VersionState.withdrawn
             and old.blob_prefix is None
-            and unit.runs.outbox_lag() == 0
+            and unit.runs.outbox_lag(unit.now) == 0
             and unit.runs.queued(unheard, Lane.answer).hinted_at > unit.now - timedelta(minutes=30)  # type: ignore[union-attr]
         )
 

@@ -82,7 +82,7 @@ def test_while_a_rebuild_yields_and_takes_over(point: str, fault: str, backend: 
     request = deployment.submit(remove("p0-0"))
     given = receipts(deployment, request)
     deployment.start("service.control")
-    deployment.until(lambda unit: unit.runs.outbox_lag() == 0)
+    deployment.until(lambda unit: unit.runs.outbox_lag(unit.now) == 0)
     armed = Armed(deployment, "workers", point, fault)
     armed.see_it_through()
     deployment.until_succeeded(request)

@@ -62,7 +62,7 @@ def line(house: Deployment) -> str:
 def mute(house: Deployment) -> None:
     """No worker hears of what was queued up to now."""
     with house.store.write() as unit:
-        unit.runs.sent([row.id for row in unit.runs.unsent(100)], unit.now)
+        unit.runs.sent([row.id for row in unit.runs.unsent(100, unit.now)], unit.now)
 
 
 def relay(house: Deployment) -> None:
