@@ -11,10 +11,11 @@ from service.domain.quiet_hours import next_start
 
 
 class Wait(StrEnum):
-    """What the policy has a run wait for: more requests, or the end of quiet hours."""
+    """What a run waits for: more requests, the end of quiet hours, or that what it failed on is well again."""
 
     window = "window"
     quiet_hours = "quiet_hours"
+    retry = "retry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from service.flows.fence import fenced_run
 from service.flows.idle import cancel_fold, is_wanted
 from service.flows.new_version import reject
 from service.flows.progress import move_targets
+from service.flows.schedule import rest
 from service.flows.staged import StagedAnswer, StoredTree
 from service.flows.strategy import can_rebuild, record_choice
 from service.flows.trees import keep_key
@@ -24,6 +25,8 @@ STALE_CHECKPOINT = "checkpoint"
 TAIL_UNSOLVED = "tail-unsolved"
 VERIFICATION_FAILED = "verification-failed"
 COMPACT_AGAIN = timedelta(hours=1)
+# Before each further attempt: a store or device that was away for a moment does not cost all attempts.
+PAUSES = (timedelta(seconds=5), timedelta(seconds=60))
 
 
 def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
@@ -41,13 +44,15 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
         # The checkpoint froze the part without the tail: the next attempt is to train without either.
         run.checkpoint = None
     if failure.kind is not FailureClass.permanent and run.attempt < MAX_ATTEMPTS:
-        hand_back(unit, run, reason=failure.code)
+        hand_back(unit, run, reason=failure.code, pause=PAUSES[run.attempt - 1])
         return
     give_up(unit, run, {"code": failure.code, "detail": failure.detail, "class": str(failure.kind)})
 
 
-def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None:
-    """Queue a running run again, members included. `counts` False: the attempt was not its fault.
+def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True, pause: timedelta | None = None) -> None:
+    """Queue a running run again, members included, to be claimed after a pause at the earliest.
+
+    `counts` False: the attempt was not its fault. Idle work has a pace of its own (`leave_out`).
 
     A run with a checkpoint keeps its members, because the checkpoint was trained without their data. A fold that
     nobody wants any more is canceled instead.
@@ -57,19 +62,23 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True) -> None
         cancel_fold(unit, line, run)
         return
     members = unit.targets.of_run(run.id)
-    already_queued = unit.runs.queued(line.id, run.lane) is not None
+    successor = unit.runs.queued(line.id, run.lane)
     run.lease_until, run.worker, run.stage = None, None, None
     if not counts:
         run.attempt -= 1
-    # The queued run of the lane takes the members over; two queued runs in a lane cannot be.
-    run.state = RunState.canceled if already_queued and run.version_id is None else RunState.queued
-    if run.state is RunState.canceled:
-        run.finished_at = unit.now
+    # The queued run of the lane takes the members over, with the attempts that they have had: else what kills every
+    # worker would never be given up where requests keep coming. Two queued runs in a lane cannot be.
+    run.state = RunState.queued
+    if successor is not None and run.version_id is None:
+        run.state, run.finished_at = RunState.canceled, unit.now
+        successor.attempt = max(successor.attempt, run.attempt)
     unit.session.flush()
     move_targets(unit, members, TargetState.queued)
     if run.checkpoint is None:
         for target in members:
             target.run_id = None
+    if pause is not None and run.lane is not Lane.idle:
+        rest(unit, run if run.state is RunState.queued or successor is None else successor, pause)
     wake(unit, line)
     unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
     unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)

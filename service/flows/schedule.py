@@ -6,12 +6,12 @@ and so does a rebuild that somebody asks for. What has begun goes on, also after
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.domain.compaction import begin_by
 from service.domain.quiet_hours import is_quiet
 from service.domain.runs import RunKind
-from service.domain.scheduling import Start, Waiting, start
+from service.domain.scheduling import Start, Wait, Waiting, start
 from service.flows.strategy import estimated_rebuild_s, policy_of
 from service.store.database import Unit
 from service.store.tables import Line, Run
@@ -38,7 +38,9 @@ def start_of(unit: Unit, line: Line, kind: RunKind, *, also: Sequence[Waiting] =
 
 
 def start_of_run(unit: Unit, line: Line, run: Run, *, also: Sequence[Waiting] = ()) -> Start:
-    """When a queued run may begin."""
+    """When a queued run may begin. One that failed rests before it is tried again, whoever waits."""
+    if run.waits_for is Wait.retry and run.not_before is not None and run.not_before > unit.now:
+        return Start(run.not_before, Wait.retry)
     if run.urgent or run.started_at is not None:
         return Start(unit.now)
     return start_of(unit, line, run.kind, also=also)
@@ -50,6 +52,12 @@ def is_held(unit: Unit, line: Line, run: Run) -> bool:
     if begins.waits_for is not None and begins.at != run.not_before:
         unit.runs.hint(run.id, run.pool, unit.now, begins)
     return begins.waits_for is not None
+
+
+def rest(unit: Unit, run: Run, pause: timedelta) -> None:
+    """A queued run is not to be tried again before a pause."""
+    unit.runs.hint(run.id, run.pool, unit.now, Start(unit.now + pause, Wait.retry))
+    unit.session.refresh(run)
 
 
 def reschedule(unit: Unit, line: Line, run: Run) -> None:

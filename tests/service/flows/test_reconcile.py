@@ -1,16 +1,20 @@
 """Repairs: what dies or gets lost is found by the reconciler, and only by it."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from service.domain.engine import EngineFailure, FailureClass
 from service.domain.runs import Lane
+from service.domain.scheduling import Wait
 from service.domain.states import RequestState, RunState, VersionState
 from service.flows.alias import set_alias
-from service.flows.claim import MAX_ATTEMPTS, Claim
+from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
 from service.flows.compact import rebuild_now
-from service.flows.fail import fail
+from service.flows.fail import PAUSES, fail
 from service.flows.reconcile import Repairs, reconcile
 from tests.support.house import ACTOR, House, people, remove
+
+Later = Callable[[timedelta], None]
 
 
 def expire(house: House, claimed: Claim) -> None:
@@ -135,3 +139,54 @@ def test_an_old_ledger_is_compacted(house: House) -> None:
     assert repair(house).compacted == 1
     assert house.queued_run(line, Lane.compact) is not None
     assert repair(house).compacted == 0
+
+
+class TestAttempts:
+    """What fails again and again is given up, whatever happens beside it."""
+
+    LOST = EngineFailure(FailureClass.fatal_device, "child-died", "The engine child was ended by SIGKILL.")
+
+    def attempt(self, house: House, line: str) -> None:
+        """Time goes by, a worker takes the run, and its child dies."""
+        with house.store.write() as unit:
+            run = unit.runs.queued(line, Lane.answer)
+            assert run is not None
+            run.not_before = None
+        claimed = house.claim_queued(line)
+        with house.store.write() as unit:
+            fail(unit, claimed, self.LOST)
+
+    def test_it_rests_longer_before_each(self, house: House, later: Later) -> None:
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        for number in range(len(PAUSES)):
+            claimed = house.claim_queued(line)
+            with house.store.write() as unit:
+                fail(unit, claimed, self.LOST)
+                assert waiting_for(unit, unit.runs.queued(line, Lane.answer), {"default"}) == Wait.retry
+            assert house.claim(claimed.run_id) is None
+            repair(house)
+            assert house.claim(claimed.run_id) is None, "nor does a repair tell of it early"
+            later(sum(PAUSES[: number + 1], timedelta()))
+        house.serve(line)
+
+    def test_a_poisonous_request_is_given_up_though_others_keep_coming(self, house: House) -> None:
+        line = house.line("bot", people(12), recipe=None)
+        poison = house.submit(remove("p0-0"))
+        for number in range(1, MAX_ATTEMPTS + 1):
+            claimed = house.claim_queued(line)
+            house.submit(remove(f"p{number}-0"))
+            with house.store.write() as unit:
+                fail(unit, claimed, self.LOST)
+                run = unit.runs.queued(line, Lane.answer)
+                if run is not None:
+                    run.not_before = None
+        # Now in halves, until the culprit stands alone.
+        for _ in range(3 * MAX_ATTEMPTS):
+            if house.request(poison).state is RequestState.needs_attention:
+                break
+            self.attempt(house, line)
+        row = house.request(poison)
+        assert row.state is RequestState.needs_attention
+        assert row.failure == {"code": "child-died", "class": "fatal_device", "detail": self.LOST.detail}
+        house.serve(line)

@@ -298,6 +298,7 @@ class TestQuietHours:
         clock(NOON)
         with house.store.write() as unit:
             fail(unit, claimed, TRANSIENT)
+        clock(after(NOON, seconds=5))
         assert claimed.run_id in heard(house)
         assert house.claim(claimed.run_id) is not None
 
