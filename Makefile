@@ -11,7 +11,7 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-mlflow test-vllm check check-deps sbom format openapi readme \
+.PHONY: help demo bench bench-gpu up down test test-fast test-faults test-mlflow test-vllm check check-deps sbom format openapi readme \
   lock clean
 
 TORCH_VERSION := 2.13.0
@@ -61,6 +61,10 @@ test: $(INSTALLED) ## Run every test, two files at a time
 
 test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60
+
+# Each half has a database and what was trained on it. The table counts the cases by group.
+test-faults: $(INSTALLED) ## Kill, freeze and starve every part at every step, on both databases
+	$(BIN)/pytest tests/faults tests/workers/test_isolation.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
 
 # MLflow brings some sixty packages that nothing else here needs.
 $(MLFLOW): | $(INSTALLED)

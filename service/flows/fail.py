@@ -68,17 +68,17 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True, pause: 
         run.attempt -= 1
     # The queued run of the lane takes the members over, with the attempts that they have had: else what kills every
     # worker would never be given up where requests keep coming. Two queued runs in a lane cannot be.
-    run.state = RunState.queued
-    if successor is not None and run.version_id is None:
-        run.state, run.finished_at = RunState.canceled, unit.now
-        successor.attempt = max(successor.attempt, run.attempt)
+    next_ = run if successor is None or run.version_id is not None else successor
+    run.state = RunState.queued if next_ is run else RunState.canceled
+    if next_ is not run:
+        run.finished_at, next_.attempt = unit.now, max(next_.attempt, run.attempt)
     unit.session.flush()
     move_targets(unit, members, TargetState.queued)
     if run.checkpoint is None:
         for target in members:
             target.run_id = None
     if pause is not None and run.lane is not Lane.idle:
-        rest(unit, run if run.state is RunState.queued or successor is None else successor, pause)
+        rest(unit, next_, pause)
     wake(unit, line)
     unit.audit("lethe", "run.requeued", run=run.id, reason=reason)
     unit.emit("run.requeued", adapter=line.name, run_id=run.id, reason=reason)

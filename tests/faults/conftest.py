@@ -82,14 +82,14 @@ def opened(
     """Open a deployment on a fresh copy of what was trained, or on nothing; it is stopped after the test."""
     running: list[Deployment] = []
 
-    def open_(backend: str, *, has_line: bool = True, **settings: object) -> Deployment:
+    def open_(backend: str, *, has_line: bool = True, redis: str = redis_url, **settings: object) -> Deployment:
         home, template = tmp_path / "home", None
         if has_line:
             source = trained(backend)
             shutil.copytree(source.home, home, ignore=shutil.ignore_patterns("*.log"))
             template = source.database
         _, url = _new_database(request, backend, template)
-        running.append(Deployment(home, redis_url, **{**PACE, **url, **settings}))
+        running.append(Deployment(home, redis, **{**PACE, **url, **settings}))
         return running[-1]
 
     yield open_

@@ -47,6 +47,7 @@ class Deployment(House):
         store = Store(self.settings.database_url)
         super().__init__(store, vault_of(store, self.settings), Blobs(self.settings.blob_url), home / "trees")
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._modules: dict[int, str] = {}
 
     def start(self, module: str, *, armed: str = "") -> subprocess.Popen[bytes]:
         """Start `python -m module` with the deployment's settings. `armed`: fail-points, see `service.failpoints`."""
@@ -54,7 +55,14 @@ class Deployment(House):
         with (self.settings.home / f"{module}.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=log, stderr=log)
         self.processes.append(process)
+        self._modules[process.pid] = module
         return process
+
+    def revive(self) -> None:
+        """Start again what has ended, as every restart policy does."""
+        for process in [process for process in self.processes if process.poll() is not None]:
+            self.processes.remove(process)
+            self.start(self._modules[process.pid])
 
     def stop(self) -> None:
         """End every process, hard if need be."""

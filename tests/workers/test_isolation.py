@@ -3,12 +3,16 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from service.domain.engine import EngineFailure, FailureClass, FoldResult, Result
 from service.failpoints import VARIABLE
@@ -116,6 +120,29 @@ def test_pytorchs_allocator_of_main_memory_has_no_error_of_its_own() -> None:
         torch.empty(1 << 46)
     assert not isinstance(refused.value, torch.OutOfMemoryError)
     assert classify(refused.value).kind is FailureClass.resource
+
+
+def test_a_full_disk_is_transient_whoever_writes(tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, resource.RLIM_INFINITY))
+
+    program = (
+        "import sys, torch\n"
+        "from safetensors.torch import save_file\n"
+        "from workers.engine.failures import classify\n"
+        "try:\n    save_file({'w': torch.zeros(10_000)}, sys.argv[1])\n"
+        "except Exception as error:\n    print(classify(error).kind)\n"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "file")]
+    told = subprocess.run(argv, preexec_fn=limited, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == FailureClass.transient
+
+
+def test_a_file_that_is_none_of_safetensors_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"nothing")
+    with pytest.raises(SafetensorError) as refused:
+        load_file(tmp_path / "file")
+    assert classify(refused.value).kind is FailureClass.permanent
 
 
 def test_one_that_does_not_start_is_not_the_jobs_fault(tmp_path: Path) -> None:
