@@ -11,8 +11,8 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-faults test-mlflow test-vllm check check-deps sbom format openapi readme \
-  lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast test-faults test-mlflow test-vllm check check-deps sbom format \
+  openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -62,7 +62,7 @@ test: $(INSTALLED) ## Run every test, two files at a time
 test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60
 
-# Each half has a database and what was trained on it. The table counts the cases by group.
+# One process for each database, so that each trains its line once.
 test-faults: $(INSTALLED) ## Kill, freeze and starve every part at every step, on both databases
 	$(BIN)/pytest tests/faults tests/workers/test_isolation.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
 

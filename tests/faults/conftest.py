@@ -1,4 +1,5 @@
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,3 +96,17 @@ def opened(
     yield open_
     for deployment in running:
         deployment.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cases each test had, and how they ended."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if outcome != "passed" or report.when == "call":
+                counts.setdefault(report.nodeid.partition("[")[0], Counter())[outcome] += 1
+    terminalreporter.section("cases")
+    for test, ended in sorted(counts.items()):
+        terminalreporter.line(f"{ended['passed']:4} passed {ended['failed'] + ended['error']:4} failed  {test}")
+    total = sum(counts.values(), Counter())
+    terminalreporter.line(f"{total['passed']:4} passed {total['failed'] + total['error']:4} failed  in all")

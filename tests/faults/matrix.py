@@ -42,6 +42,12 @@ SAMPLE = {
 }
 
 
+ON_EACH = [
+    pytest.param("sqlite", marks=pytest.mark.xdist_group("sqlite")),
+    pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")]),
+]
+
+
 def cases(points: tuple[str, ...], backends: tuple[str, ...] = BACKENDS) -> list[object]:
     """Parameters `point`, `fault` and `backend`. Those of one database share what was trained on it."""
     return [

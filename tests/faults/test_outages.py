@@ -15,6 +15,7 @@ from service.cli.redis_server import start_redis
 from service.domain.states import RequestState, RunState
 from service.store.database import Unit
 from tests.faults.conftest import Open
+from tests.faults.matrix import ON_EACH
 from tests.support.armed import children_of, receipts, until_quiet
 from tests.support.deployment import Deployment
 from tests.support.house import remove
@@ -50,7 +51,7 @@ def was_requeued(unit: Unit, reason: str) -> bool:
     return any(event.data.get("reason") == reason for event in unit.feed.events(0, limit=10_000))
 
 
-@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("backend", ON_EACH)
 def test_redis_is_flushed_in_mid_run(backend: str, opened: Open) -> None:
     deployment = opened(backend)
     deployment.start("service.control")
@@ -63,7 +64,7 @@ def test_redis_is_flushed_in_mid_run(backend: str, opened: Open) -> None:
     all_well(deployment, first, second)
 
 
-@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("backend", ON_EACH)
 def test_redis_is_killed_and_started_again(backend: str, opened: Open, guardian: Guardian, tmp_path: Path) -> None:
     directory, socket = tmp_path / "redis", tmp_path / "redis" / "redis.sock"
     server = start_redis(directory=directory, socket=socket, log=tmp_path / "log", guardian=guardian)
@@ -83,6 +84,7 @@ def test_redis_is_killed_and_started_again(backend: str, opened: Open, guardian:
 
 
 @pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
 def test_the_database_is_killed_and_started_again(opened: Open) -> None:
     deployment = opened("postgres")
     promise_durably(deployment)
@@ -125,6 +127,7 @@ def crash_database(deployment: Deployment) -> None:
     wait_until(answers, seconds=60)
 
 
+@pytest.mark.xdist_group("sqlite")
 def test_the_disk_is_full_where_the_engine_writes(opened: Open) -> None:
     deployment = opened("sqlite")
     deployment.start("service.control")
@@ -141,7 +144,7 @@ def test_the_disk_is_full_where_the_engine_writes(opened: Open) -> None:
 
 @pytest.mark.parametrize("fault", ["enospc", "raise:builtins.PermissionError"])
 @pytest.mark.parametrize("point", ["store.drafted", "store.copied"])
-@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("backend", ON_EACH)
 def test_the_blob_store_is_full_or_refuses(backend: str, point: str, fault: str, opened: Open) -> None:
     deployment = opened(backend)
     deployment.start("service.control")

@@ -30,7 +30,7 @@ from tests.support.deployment import Deployment
 from tests.support.house import ACTOR, people, remove
 from tests.support.waiting import runs, wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("sqlite")]
 
 TAKEN = "claim.after_commit"
 DAY_S = 86_400
