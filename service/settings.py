@@ -55,6 +55,21 @@ def _zone(value: str) -> str:
     return value
 
 
+def port_range(value: str) -> range:
+    """`443`, or `1024-65535`. Raises ValueError."""
+    first, _, last = value.partition("-")
+    ports = range(int(first), int(last or first) + 1)
+    if not (ports and ports[0] >= 1 and ports[-1] <= 65_535):
+        raise ValueError("ports lie between 1 and 65535, the lower one first")
+    return ports
+
+
+def _ports(value: str) -> str:
+    for ports in value.split():
+        port_range(ports)
+    return value
+
+
 def _documented(default: str) -> dict[str, Any]:
     """The words the settings table uses for a default that depends on other settings."""
     return {"documented_default": default}
@@ -251,6 +266,10 @@ class Settings(BaseSettings):
         description="Networks that are not public but that webhooks may be sent into, and the identity provider may "
         "be in, separated by spaces (`10.20.0.0/16 fd12:3456::/32`).",
         json_schema_extra=_documented("none: the public internet only"),
+    )
+    allow_ports: Annotated[str, AfterValidator(_ports)] = Field(
+        default="80 443 1024-65535",
+        description="Ports that webhooks may be sent to, separated by spaces.",
     )
     lease_s: float = Field(
         default=60, gt=0, description="How long a worker may be silent before its run is taken away."

@@ -6,11 +6,15 @@ from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
+
+from service.domain.addresses import plain
 
 LONGEST_PAUSE_S = 300.0
-# Where a cloud machine finds its own credentials over IPv6; over IPv4 it is a link-local address.
-_METADATA = ip_address("fd00:ec2::254")
+# Where cloud machines find their own credentials, where that is no link-local address.
+_METADATA = frozenset(
+    map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
+)
 
 
 class ServerKind(StrEnum):
@@ -49,8 +53,8 @@ def is_forbidden_address(address: IPv4Address | IPv6Address) -> bool:
 
     Private networks are allowed, because that is where inference servers belong.
     """
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return bool(plain.is_link_local or plain.is_multicast or plain.is_unspecified or plain == _METADATA)
+    meant = plain(address)
+    return bool(meant.is_link_local or meant.is_multicast or meant.is_unspecified or meant in _METADATA)
 
 
 def _server_url(text: str) -> str:
@@ -81,7 +85,7 @@ def _mount(text: str) -> str:
     return str(path)
 
 
-Mount = Annotated[str, AfterValidator(_mount)]
+Mount = Annotated[str, AfterValidator(_mount), WithJsonSchema({"type": "string", "pattern": "^/"})]
 
 
 def is_within(directory: str, allowed: list[str]) -> bool:

@@ -14,12 +14,13 @@ from typing import Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from service.domain.errors import InvalidInput
-from service.settings import Settings
+from service.settings import Settings, port_range
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2000
+_PORTS = {"http": 80, "https": 443}
 
 _NOT_PUBLIC = tuple(
     map(
@@ -58,15 +59,18 @@ class AddressPolicy:
     Args:
         networks: those that may be reached although they are not public.
         allow_http: whether URLs may be `http`.
+        ports: those that URLs may name: what listens on others may take a message for something else.
     """
 
     networks: tuple[Network, ...] = ()
     allow_http: bool = False
+    ports: tuple[range, ...] = (range(80, 81), range(443, 444), range(1024, 65_536))
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The policy of a deployment."""
-        return cls(tuple(map(ip_network, settings.allow_networks.split())), settings.allow_http)
+        networks = tuple(map(ip_network, settings.allow_networks.split()))
+        return cls(networks, settings.allow_http, tuple(map(port_range, settings.allow_ports.split())))
 
     def allows(self, address: Address) -> bool:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -81,12 +85,15 @@ class AddressPolicy:
         """Refuse what could never be sent to. Where its host leads is only known when it is connected to.
 
         Raises:
-            InvalidInput: it is no URL, holds credentials or a fragment, or its scheme or its literal address is not
-                allowed.
+            InvalidInput: it is no URL, holds credentials or a fragment, or its scheme, its port or its literal address
+                is not allowed.
         """
         parts = _parts(url)
         if parts is None or not parts.hostname or len(url) > MAX_URL_LENGTH:
-            raise InvalidInput("This is no URL of a host.", field=field, fix="Give one like https://example.com/hook.")
+            raise InvalidInput(
+                "This is no URL of a host.", field=field, fix="Give one like https://example.com/hook.",
+                code="invalid-url",
+            )  # fmt: skip
         if parts.scheme not in (("https", "http") if self.allow_http else ("https",)):
             raise InvalidInput(
                 "Its scheme is not allowed.", field=field, fix="Use https, or set LETHE_ALLOW_HTTP.",
@@ -94,8 +101,15 @@ class AddressPolicy:
             )  # fmt: skip
         if parts.username is not None or parts.password is not None or parts.fragment:
             raise InvalidInput(
-                "It holds credentials or a fragment.", field=field, fix="Leave them out; requests are signed."
-            )
+                "It holds credentials or a fragment.", field=field, fix="Leave them out; requests are signed.",
+                code="invalid-url",
+            )  # fmt: skip
+        port = parts.port or _PORTS[parts.scheme]
+        if not any(port in ports for ports in self.ports):
+            raise InvalidInput(
+                "Its port is not allowed.", field=field, fix="Use another, or have LETHE_ALLOW_PORTS name it.",
+                code="port-refused",
+            )  # fmt: skip
         literal = _literal(parts.hostname)
         if literal is not None and not self.allows(literal):
             raise InvalidInput(

@@ -3,13 +3,15 @@
 A host is resolved once a connection; if one of its addresses is not allowed, none is used; else the connection goes to
 an address that was checked, while the TLS name and the Host header stay the URL's. So a name whose answer changes
 gains nothing. A connection serves one request and has a deadline for all of it: a peer that sends a byte now and then
-cannot hold it. Give the client `trust_env=False` and leave `follow_redirects` off, as `guarded_client` does.
+cannot hold it. Give the client `trust_env=False` and `no_cookies`, and leave `follow_redirects` off, as
+`guarded_client` does. How much of an answer is read is the caller's to limit.
 """
 
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -76,10 +78,17 @@ class GuardedTransport(httpx.HTTPTransport):
 def guarded_client(
     policy: AddressPolicy, *, deadline_s: float, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None
 ) -> httpx.Client:
-    """A client without proxies, redirects or credentials from the environment. Threads may share it."""
+    """A client without proxies, redirects, cookies or credentials from the environment. Threads may share it."""
     transport = GuardedTransport(policy, deadline_s=deadline_s, resolver=resolver, tls=tls)
     timeout = httpx.Timeout(deadline_s, connect=min(CONNECT_TIMEOUT_S, deadline_s))
-    return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+    return httpx.Client(
+        transport=transport, timeout=timeout, trust_env=False, follow_redirects=False, cookies=no_cookies()
+    )
+
+
+def no_cookies() -> CookieJar:
+    """A jar that stays empty: kept, the cookies of a peer would grow without end, and be sent for other callers."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 class _GuardedBackend(httpcore.SyncBackend):

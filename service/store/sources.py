@@ -9,6 +9,8 @@ import fsspec
 
 from service.domain.errors import NotFound, Unsupported
 
+SCHEMES = ("file", "s3")
+
 
 @contextmanager
 def open_source(uri: str, *, allowed: Sequence[str]) -> Iterator[BinaryIO]:
@@ -27,14 +29,14 @@ def open_source(uri: str, *, allowed: Sequence[str]) -> Iterator[BinaryIO]:
         )
     try:
         opened = fsspec.open(uri, "rb").open()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise NotFound("There is no such file.", field="/uri", code="uri-not-found") from None
     with opened as file:
         yield cast(BinaryIO, file)
 
 
 def _is_below(uri: str, allowed: Sequence[str]) -> bool:
-    """`::` would chain file systems, and `..` leave the allowed place."""
-    if "::" in uri or ".." in unquote(uri).split("/"):
+    """`::` would chain file systems, `..` leave the allowed place, and other schemes follow redirects anywhere."""
+    if uri.partition("://")[0] not in SCHEMES or "::" in uri or ".." in unquote(uri).split("/"):
         return False
     return any(uri.startswith(place if place.endswith("/") else f"{place}/") for place in allowed)

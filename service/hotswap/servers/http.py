@@ -8,12 +8,14 @@ from pydantic import BaseModel, ValidationError
 
 from service.domain.serving import is_forbidden_address
 from service.egress.address import Address
-from service.egress.transport import GuardedTransport
+from service.egress.transport import GuardedTransport, no_cookies
 from service.hotswap.servers.contract import ServerAway, ServerRefused
 
 # Loading waits for the weights, unloading in some servers for running generations.
 TIMEOUT_S = 120.0
 CONNECT_S = 5.0
+# Metrics and lists of models are the longest.
+MAX_ANSWER_BYTES = 16 * 2**20
 _TOLD = 200
 # Of a proxy that does not reach the server, or a server that is overloaded or starting.
 _AWAY = frozenset({408, 425, 429, 502, 503, 504})
@@ -27,7 +29,11 @@ class Http:
     def __init__(self, url: str, api_key: str | None) -> None:
         self._http = httpx.Client(
             base_url=url,
-            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            headers={
+                "Accept-Encoding": "identity",
+                **({} if api_key is None else {"Authorization": f"Bearer {api_key}"}),
+            },
+            cookies=no_cookies(),
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
             transport=GuardedTransport(_NearBy(), deadline_s=TIMEOUT_S),
             trust_env=False,
@@ -47,7 +53,8 @@ class Http:
         self, method: str, path: str, body: Mapping[str, Any] | None, expected: Collection[int]
     ) -> httpx.Response:
         try:
-            response = self._http.request(method, path, json=body)
+            with self._http.stream(method, path, json=body) as streamed:
+                response = _read(streamed)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise ServerAway(f"{path}: {type(error).__name__}") from error
         if response.is_success or response.status_code in expected:
@@ -55,6 +62,20 @@ class Http:
         if response.status_code in _AWAY:
             raise ServerAway(f"{path}: status {response.status_code}")
         raise ServerRefused(f"{path}: status {response.status_code}")
+
+
+def _read(streamed: httpx.Response) -> httpx.Response:
+    """An answer with its body as it was sent: unpacked, a few bytes could fill the memory.
+
+    Raises:
+        ServerRefused: it is longer than any that a server gives.
+    """
+    body = bytearray()
+    for chunk in streamed.iter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise ServerRefused(f"{streamed.request.url.path}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return httpx.Response(streamed.status_code, content=bytes(body), request=streamed.request)
 
 
 def told(response: httpx.Response) -> str:

@@ -189,6 +189,18 @@ class TestByUri:
         response = reading.client.post("/v1/datasets", json={"uri": f"{inside}/x::file://{place}/secret.jsonl"})
         assert_problem(response, 422, "uri-not-allowed")
 
+    @pytest.mark.parametrize("uri", ["https://data.example/rows.jsonl", "ftp://data.example/rows.jsonl"])
+    def test_schemes_that_lead_on_are_refused_whatever_the_operator_says(
+        self, place: Path, sqlite_url: str, uri: str
+    ) -> None:
+        api = Api(place / "home", sqlite_url, dataset_uris="https://data.example ftp://data.example")
+        assert_problem(api.client.post("/v1/datasets", json={"uri": uri}), 422, "uri-not-allowed")
+
+    def test_a_directory(self, reading: Api, place: Path) -> None:
+        (place / "allowed" / "folder").mkdir()
+        response = reading.client.post("/v1/datasets", json={"uri": (place / "allowed" / "folder").as_uri()})
+        assert_problem(response, 404, "uri-not-found", field="/uri")
+
     def test_a_file_that_does_not_exist(self, reading: Api, place: Path) -> None:
         response = reading.client.post("/v1/datasets", json={"uri": (place / "allowed" / "none").as_uri()})
         assert_problem(response, 404, "uri-not-found", field="/uri")

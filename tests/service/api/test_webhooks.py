@@ -73,7 +73,7 @@ class TestCreate:
             ({"url": "http://example.com/"}, "scheme-refused", "/url"),
             ({"url": "https://10.0.0.1/"}, "address-refused", "/url"),
             ({"url": "https://[::1]/"}, "address-refused", "/url"),
-            ({"url": "https://u:p@example.com/"}, "invalid-input", "/url"),
+            ({"url": "https://u:p@example.com/"}, "invalid-url", "/url"),
             ({**HOOK, "event_types": []}, "invalid-input", "/event_types"),
             ({**HOOK, "event_types": ["*"]}, "invalid-input", "/event_types/0"),
             ({**HOOK, "event_types": ["request.*", "request.stat"]}, "unknown-event-type", "/event_types/1"),

@@ -85,25 +85,27 @@ def test_urls_that_may_be_sent_to(url: str) -> None:
     [
         ("http://example.com/", "scheme-refused"),
         ("ftp://example.com/", "scheme-refused"),
-        ("file:///etc/passwd", "invalid-input"),
-        ("example.com", "invalid-input"),
-        ("https://", "invalid-input"),
-        ("https://:443/", "invalid-input"),
-        ("https://example.com:0/", "invalid-input"),
-        ("https://example.com:99999/", "invalid-input"),
-        ("https://user:password@example.com/", "invalid-input"),
-        ("https://example.com@127.0.0.1/", "invalid-input"),
-        ("https://example.com/#part", "invalid-input"),
-        ("https://exam ple.com/", "invalid-input"),
-        ("https://example.com\\@127.0.0.1/", "invalid-input"),
-        ("https://example.com/\r\nX: y", "invalid-input"),
-        ("https://exämple.com/", "invalid-input"),
-        ("https://[::1/", "invalid-input"),
+        ("https://example.com:25/", "port-refused"),
+        ("https://example.com:22/", "port-refused"),
+        ("file:///etc/passwd", "invalid-url"),
+        ("example.com", "invalid-url"),
+        ("https://", "invalid-url"),
+        ("https://:443/", "invalid-url"),
+        ("https://example.com:0/", "invalid-url"),
+        ("https://example.com:99999/", "invalid-url"),
+        ("https://user:password@example.com/", "invalid-url"),
+        ("https://example.com@127.0.0.1/", "invalid-url"),
+        ("https://example.com/#part", "invalid-url"),
+        ("https://exam ple.com/", "invalid-url"),
+        ("https://example.com\\@127.0.0.1/", "invalid-url"),
+        ("https://example.com/\r\nX: y", "invalid-url"),
+        ("https://exämple.com/", "invalid-url"),
+        ("https://[::1/", "invalid-url"),
         ("https://127.0.0.1/", "address-refused"),
         ("https://[::1]/", "address-refused"),
         ("https://[::ffff:10.0.0.1]/", "address-refused"),
         ("https://169.254.169.254/latest/meta-data", "address-refused"),
-        (f"https://example.com/{'a' * 2000}", "invalid-input"),
+        (f"https://example.com/{'a' * 2000}", "invalid-url"),
     ],
 )
 def test_urls_that_may_not(url: str, code: str) -> None:
@@ -112,6 +114,22 @@ def test_urls_that_may_not(url: str, code: str) -> None:
     assert (caught.value.code, caught.value.field) == (code, "/url")
     assert caught.value.fix
     assert url not in caught.value.detail
+
+
+def test_ports_that_the_operator_names_and_no_others() -> None:
+    policy = AddressPolicy.of(Settings(allow_ports="443 8443-8444"))
+    for port in ("", ":443", ":8443", ":8444"):
+        policy.check_url(f"https://example.com{port}/", field="/url")
+    for port in (80, 8442, 8445, 6379):
+        with pytest.raises(InvalidInput) as caught:
+            policy.check_url(f"https://example.com:{port}/", field="/url")
+        assert caught.value.code == "port-refused"
+
+
+@pytest.mark.parametrize("ports", ["http", "0", "443-80", "70000", "-1"])
+def test_ports_that_are_none(ports: str) -> None:
+    with pytest.raises(ValueError, match="allow_ports"):
+        Settings(allow_ports=ports)
 
 
 def test_http_where_the_operator_says_so() -> None:

@@ -112,6 +112,14 @@ class TestReach:
             assert http.post(named(receiver.url), content=b"{}").status_code == 302
         assert len(receiver.received()) == 1
 
+    def test_cookies_are_not_kept(self, receiver: Receiver) -> None:
+        receiver.answer(204, headers={"Set-Cookie": "a=b"})
+        with client(LOOPBACK, Resolver(["127.0.0.1"], ["127.0.0.1"])) as http:
+            for _ in range(2):
+                http.post(named(receiver.url), content=b"{}")
+            assert not http.cookies
+        assert ["cookie" in request.headers for request in receiver.received()] == [False, False]
+
     def test_proxies_of_the_environment_are_not_asked(
         self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:

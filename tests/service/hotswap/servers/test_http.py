@@ -1,5 +1,6 @@
 """Calls go to the host that was named and nowhere else, and every answer that is no success has a meaning."""
 
+import gzip
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from service.domain.serving import ServerKind
 from service.hotswap.servers import ServerAway, ServerRefused, connect
@@ -34,6 +35,18 @@ def url() -> Iterator[str]:
     @app.get("/below/v1/models")
     def models() -> Response:
         return JSONResponse({"models": []})
+
+    @app.get("/endless")
+    def endless() -> Response:
+        return StreamingResponse(bytes(2**20) for _ in range(10_000))
+
+    @app.get("/packed")
+    def packed() -> Response:
+        return Response(gzip.compress(bytes(64 * 2**20)), headers={"Content-Encoding": "gzip"})
+
+    @app.get("/cookie")
+    def cookie(request: Request) -> Response:
+        return JSONResponse(request.cookies, headers={"Set-Cookie": "a=b"})
 
     with served(app) as base:
         yield base
@@ -88,13 +101,30 @@ def test_the_call_names_the_host_and_carries_the_key(
     assert told == {"host": f"vllm-0:{port}", "key": "Bearer secret"}
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0"])  # noqa: S104
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "0.0.0.0"],  # noqa: S104
+)
 def test_a_name_that_means_a_machines_own_address_is_not_called(
     address: str, http: Callable[..., Http], resolve: Callable[[str], None]
 ) -> None:
     resolve(address)
     with pytest.raises(ServerAway, match="AddressRefused"):
         http("http://vllm-0:8000").get("/v1/models")
+
+
+def test_an_answer_without_an_end_is_not_read_to_it(url: str, http: Callable[..., Http]) -> None:
+    with pytest.raises(ServerRefused, match="longer than"):
+        http(url).get("/endless")
+
+
+def test_a_packed_answer_is_not_unpacked(url: str, http: Callable[..., Http]) -> None:
+    assert len(http(url).get("/packed").content) < 2**20
+
+
+def test_cookies_are_not_kept(url: str, http: Callable[..., Http]) -> None:
+    server = http(url)
+    assert [server.get("/cookie").json() for _ in range(2)] == [{}, {}]
 
 
 def test_an_answer_that_is_something_else(url: str) -> None:
