@@ -4,7 +4,7 @@ A removal takes exact duplicates of the removed instances along. A correction is
 instance's present text, so corrections of one instance add up over requests.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.errors import AlreadyRemoved, Conflict, InvalidInput, NotFound, SelectsNothing
@@ -68,14 +68,29 @@ def match(
     """
     _check_operations(operations)
     matchers = [_Matcher(unit, vault, line, version) for line, version in _candidates(unit, adapters, within)]
-    for position, operation in enumerate(operations):
-        pointer = f"/operations/{position}"
-        held = {instance_id for matcher in matchers for instance_id in matcher.apply(operation, pointer)}
-        _check_found(operation, held, matchers, pointer)
+    for group in _grouped(operations):
+        held = {instance_id for matcher in matchers for instance_id in matcher.apply(group)}
+        for position, operation in group.items():
+            _check_found(operation, held, matchers, f"/operations/{position}")
     return Matching(
         tuple(matcher.match for matcher in matchers if matcher.match.edits),
         tuple(matcher.match.line.name for matcher in matchers if matcher.unindexed),
     )
+
+
+def _grouped(operations: Sequence[Operation]) -> Iterator[dict[int, Operation]]:
+    """Operations by position, in order: removals that follow each other at once, and each correction by itself."""
+    removals: dict[int, Operation] = {}
+    for position, operation in enumerate(operations):
+        if isinstance(operation, Remove):
+            removals[position] = operation
+            continue
+        if removals:
+            yield removals
+            removals = {}
+        yield {position: operation}
+    if removals:
+        yield removals
 
 
 def _check_operations(operations: Sequence[Operation]) -> None:
@@ -173,18 +188,17 @@ class _Matcher:
         self.seen_removed: set[str] = set()
         self.unindexed = False
 
-    def apply(self, operation: Operation, pointer: str) -> set[str]:
-        """Note the operation's effect; returns the explicitly named instances this line holds."""
-        if isinstance(operation, Remove) and operation.select.subject is not None:
-            self._remove_subject(operation.select.identities)
-            return set()
-        if isinstance(operation, Remove):
-            rows = self._rows(operation.select.instance_ids or ())
-            self._remove(rows)
-            return set(rows)
-        rows = self._rows([operation.instance_id])
-        for row in rows.values():
-            self._correct(row, operation, pointer)
+    def apply(self, operations: Mapping[int, Operation]) -> set[str]:
+        """Note the effect of removals, or of a correction; returns the instances that this line holds of them."""
+        removals = [operation for operation in operations.values() if isinstance(operation, Remove)]
+        named = dict.fromkeys(name for removal in removals for name in removal.select.instance_ids or ())
+        rows = self._rows([*named, *self._of_subjects(removals, but=named)])
+        self._remove(rows)
+        for position, operation in operations.items():
+            if not isinstance(operation, Remove):
+                rows = self._rows([operation.instance_id])
+                for row in rows.values():
+                    self._correct(row, operation, f"/operations/{position}")
         return set(rows)
 
     def _rows(self, instance_ids: Sequence[str]) -> dict[str, InstanceRow]:
@@ -207,13 +221,15 @@ class _Matcher:
         dataset_id = self.match.dataset.id
         return edited(self._unit.ledger.of_instances(self.match.line.id, dataset_id, instance_ids), dataset_id)
 
-    def _remove_subject(self, identities: Sequence[Identity]) -> None:
-        dataset = self.match.dataset
-        if not any(_is_indexed(dataset, identity) for identity in identities):
-            self.unindexed = True
-            return
-        lookups = {name for identity in identities for name in self._vault.hashes.subject_lookups(identity)}
-        self._remove(self._rows(sorted(self._unit.datasets.ids_of_subjects(dataset.id, lookups))))
+    def _of_subjects(self, removals: Sequence[Remove], *, but: Collection[str]) -> list[str]:
+        """The instances of the data subjects that removals name."""
+        dataset, lookups = self.match.dataset, set[str]()
+        for identities in dict.fromkeys(removal.select.identities for removal in removals):
+            if any(_is_indexed(dataset, identity) for identity in identities):
+                lookups.update(name for one in identities for name in self._vault.hashes.subject_lookups(one))
+            elif identities:
+                self.unindexed = True
+        return sorted(self._unit.datasets.ids_of_subjects(dataset.id, lookups).difference(but))
 
     def _remove(self, rows: dict[str, InstanceRow]) -> None:
         dataset_id = self.match.dataset.id

@@ -136,20 +136,23 @@ def _request(unit: Unit, vault: Vault, command: Submission, actor: str, body_has
 
 
 def _record_operations(unit: Unit, vault: Vault, request_id: str, operations: Sequence[Operation]) -> None:
-    everybody: list[str] = []
-    for position, operation in enumerate(operations):
+    sealed = [texts.sealed_row(vault, operation.model_dump_json().encode()) for operation in operations]
+    unit.texts.add(sealed)
+    rows, everybody = [], list[str]()
+    for position, (operation, text) in enumerate(zip(operations, sealed, strict=True)):
         identities = operation.select.identities if isinstance(operation, Remove) else ()
         lookups = [name for one in identities for name in vault.hashes.subject_lookups(one)]
         everybody += lookups
-        unit.requests.add(
+        rows.append(
             OperationRow(
                 request_id=request_id,
                 position=position,
                 type=operation.type,
-                text_id=texts.seal(unit, vault, operation.model_dump_json().encode()),
+                text_id=text["id"],
                 subject_hash=next(iter(lookups), None),
             )
         )
+    unit.requests.add(*rows)
     unit.requests.name_subjects(request_id, everybody)
 
 

@@ -15,8 +15,8 @@ EVERYTHING = RequestFilter()
 
 
 class RequestRepository(Repository):
-    def add(self, row: UnlearningRequest | OperationRow | Certificate) -> None:
-        self.session.add(row)
+    def add(self, *rows: UnlearningRequest | OperationRow | Certificate) -> None:
+        self.session.add_all(rows)
         self.session.flush()
 
     def get(self, request_id: str) -> UnlearningRequest | None:
