@@ -13,7 +13,10 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+from service.domain.given import one_given
+
+# PostgreSQL cannot store U+0000.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{64}$")]
 Sha1 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{40}$")]
 Md5 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{32}$")]
@@ -50,7 +53,7 @@ class DigestKind(StrEnum):
 class Identity(BaseModel):
     """One identifier of a data subject, in clear or as a digest."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=one_given("value", "sha256"))
 
     kind: SubjectKind | None = Field(default=None, description="What it is; without it, it may be anything.")
     value: Name | None = Field(default=None, description="The identifier.", examples=["jane@example.com"])

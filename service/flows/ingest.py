@@ -116,6 +116,7 @@ def _parse(line: bytes, number: int) -> Instance:
         data = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise _broken(number, "is not valid UTF-8", code="invalid-utf8") from None
+    # ValueError: also a number with more digits than Python reads.
     except (ValueError, RecursionError):
         raise _broken(number, "is not valid JSON", code="invalid-json") from None
     try:

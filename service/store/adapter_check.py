@@ -23,11 +23,22 @@ _FIELD = f"/archive/{WEIGHTS_FILE}"
 _FIX_SAVE = "Save the adapter with PEFT's save_pretrained."
 _LORA = re.compile(r"base_model\.model\.(?P<module>\w+(?:\.\w+){0,30})\.lora_(?P<side>[AB])\.weight", re.ASCII)
 _LAYER = re.compile(r"\.\d+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """Names of tensors that are no LoRA matrices of linear modules, the problem's code, and what they are."""
+
+    names: re.Pattern[str]
+    code: str
+    what: str
+
+
 _FOREIGN = (
-    (re.compile(r"base_model\.model\..*\.lora_magnitude_vector.*"), "dora", "the magnitudes of DoRA"),
-    (re.compile(r"base_model\.model\..*\.lora_embedding_[AB]"), "embedding-lora", "LoRA on embeddings"),
-    (re.compile(r"base_model\.model\..*\.bias"), "bias", "trained biases"),
-    (
+    _Foreign(re.compile(r"base_model\.model\..*\.lora_magnitude_vector.*"), "dora", "the magnitudes of DoRA"),
+    _Foreign(re.compile(r"base_model\.model\..*\.lora_embedding_[AB]"), "embedding-lora", "LoRA on embeddings"),
+    _Foreign(re.compile(r"base_model\.model\..*\.bias"), "bias", "trained biases"),
+    _Foreign(
         re.compile(r"base_model\.model\.(?!.*\.lora_).*\.weight"),
         "modules-to-save",
         "fully trained modules beside LoRA",
@@ -122,13 +133,13 @@ def _pairs(tensors: tuple[TensorEntry, ...]) -> Mapping[str, _Pair]:
 
 def _check_foreign(names: Sequence[str]) -> None:
     """Tensors other than LoRA matrices of linear modules. Their names are foreign text and are not repeated."""
-    for pattern, code, what in _FOREIGN:
-        if any(pattern.fullmatch(name) for name in names):
+    for foreign in _FOREIGN:
+        if any(foreign.names.fullmatch(name) for name in names):
             raise Unsupported(
-                f"The adapter holds {what}, which Lethe does not unlearn.",
+                f"The adapter holds {foreign.what}, which Lethe does not unlearn.",
                 field=_FIELD,
                 fix="Train the adapter as plain LoRA on linear modules.",
-                code=code,
+                code=foreign.code,
             )
     if names:
         raise InvalidArchive(

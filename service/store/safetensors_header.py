@@ -7,6 +7,7 @@ Memory stays below a few times the header cap, whatever the file says.
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from service.domain.errors import InvalidArchive, Unsupported
 _FIELD = "/archive/adapter_model.safetensors"
 _HEADER_BYTES = 16 * 2**20
 _CHUNK_BYTES = 4 * 2**20
+_METADATA = "__metadata__"
+# Characters. Trainers write whole configurations into the metadata.
+_LONGEST_MEMBER, _LONGEST_METADATA = 4096, 2**20
+_BLANKS = " \t\n\r"
+_SPACE = re.compile(f"[{_BLANKS}]*")
 # Item size, the integer type of the raw bits, and the bits that are all set in NaN and infinities.
 _DTYPES: Mapping[str, tuple[int, str, int]] = {
     "F64": (8, "<u8", 0x7FF0_0000_0000_0000),
@@ -63,9 +69,8 @@ def read_header(path: Path) -> Header:
             _refuse("weights-truncated", "The weights file is cut short.")
         if length > _HEADER_BYTES:
             _refuse("weights-header", f"The header of the weights file is longer than {_HEADER_BYTES} bytes.")
-        members = _parse(file.read(length))
-    members.pop("__metadata__", None)
-    tensors = sorted((_entry(name, member) for name, member in members.items()), key=lambda t: (t.begin, t.end))
+        entries = _entries(file.read(length))
+    tensors = sorted(entries, key=lambda t: (t.begin, t.end))
     position = 0
     for tensor in tensors:
         if tensor.begin != position:
@@ -98,14 +103,63 @@ def _bits(path: Path, header: Header, tensor: TensorEntry) -> Iterator[npt.NDArr
             yield np.frombuffer(chunk, dtype=_DTYPES[tensor.dtype][1])
 
 
-def _parse(text: bytes) -> dict[str, Any]:
+def _entries(header: bytes) -> list[TensorEntry]:
+    entries: dict[str, TensorEntry | None] = {}
     try:
-        members = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        for name, member in _members(header.decode("utf-8")):
+            if name in entries:
+                raise ValueError("a name twice")
+            entries[name] = None if name == _METADATA else _entry(name, member)
     except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
         _refuse("weights-header", "The header of the weights file is not a JSON object without duplicates.")
-    return members
+    return [entry for entry in entries.values() if entry is not None]
+
+
+def _members(text: str) -> Iterator[tuple[str, object]]:
+    """The members of a JSON object one by one, so that no more than one of them takes memory.
+
+    Parsed at once, 16 MiB of empty lists would take half a gigabyte.
+
+    Raises:
+        ValueError: it is none, or a member is longer than any that describes a tensor.
+    """
+    position = _after(text, 0, "{")
+    is_last = _at(text, position) == "}"
+    while not is_last:
+        name, position = _value(text, position, _LONGEST_MEMBER)
+        if not isinstance(name, str):
+            raise ValueError("a name that is none")
+        limit = _LONGEST_METADATA if name == _METADATA else _LONGEST_MEMBER
+        member, position = _value(text, _after(text, position, ":"), limit)
+        yield name, member
+        is_last = _at(text, position) == "}"
+        position = position if is_last else _after(text, position, ",")
+    if text[_after(text, position, "}") :].strip(_BLANKS):
+        raise ValueError("more than an object")
+
+
+def _value(text: str, position: int, limit: int) -> tuple[object, int]:
+    """The value that begins at a position, and the position of what follows it."""
+    start = _blank(text, position)
+    value, length = _DECODER.raw_decode(text[start : start + limit])
+    return value, _blank(text, start + length)
+
+
+def _after(text: str, position: int, mark: str) -> int:
+    start = _blank(text, position)
+    if _at(text, start) != mark:
+        raise ValueError("malformed")
+    return _blank(text, start + 1)
+
+
+def _at(text: str, position: int) -> str:
+    return text[position : position + 1]
+
+
+def _blank(text: str, position: int) -> int:
+    """The position of the next character that is no white space."""
+    match = _SPACE.match(text, position)
+    return position if match is None else match.end()
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -113,6 +167,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("duplicate key")
     return members
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _entry(name: str, member: object) -> TensorEntry:

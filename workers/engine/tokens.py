@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -108,6 +109,15 @@ def _encode_chat(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ..
     if not tokenizer.chat_template:
         raise EngineRefusal("chat-template", "The base model's tokenizer has no chat template.")
     turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return _encode_turns(tokenizer, turns)
+    except TemplateError as error:
+        # Also what the template's sandbox forbids: templates come with the base, and are no place for code.
+        told = f"The base model's chat template cannot render a chat: {type(error).__name__}."
+        raise EngineRefusal("chat-template", told) from error
+
+
+def _encode_turns(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> tuple[list[int], list[bool]]:
     if "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template:
         marked: Any = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
         return list(marked["input_ids"]), [bool(flag) for flag in marked["assistant_masks"]]

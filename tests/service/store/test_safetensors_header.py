@@ -132,6 +132,18 @@ def test_other_types_than_floating_point(write: Callable[[bytes], Path], dtype: 
     assert "hello" not in caught.value.detail
 
 
+def test_a_header_as_others_may_write_it(write: Callable[[bytes], Path]) -> None:
+    """White space anywhere, names that are escaped, and metadata with anything in it."""
+    text = """ { "a\\u002eb" : {"shape":[1, 1],  "data_offsets":[0,4],"dtype":"F32"} ,
+      "__metadata__": {"config": "{\\"x\\": [1, {}]}, \\"y\\"", "long": "%s"},
+      "c":{"dtype":"F32","shape":[],"data_offsets":[4,8]} }"""
+    data = (text % ("z" * 100_000)).encode().ljust(100_600)
+    header = read_header(write(len(data).to_bytes(8, "little") + data + bytes(8)))
+    assert [(tensor.name, tensor.shape) for tensor in header.tensors] == [("a.b", (1, 1)), ("c", ())]
+    empty = read_header(write((2).to_bytes(8, "little") + b"{}"))
+    assert empty.tensors == ()
+
+
 def test_an_absurd_header_costs_no_memory(write: Callable[[bytes], Path]) -> None:
     path = write(raw(b"{}", length=2**40))
     tracemalloc.start()

@@ -1,8 +1,12 @@
+import copy
+from pathlib import Path
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from service.domain.adapters import TrainingFormat
 from service.domain.instances import Content, Message
+from tests.support import zoo
 from workers.engine.errors import EngineRefusal
 from workers.engine.tokens import NO_LOSS, Tokens, collate, encode
 
@@ -100,6 +104,25 @@ class TestChat:
         fickle.chat_template = "{% for message in messages %}{{ message.content if loop.last else '...' }}{% endfor %}"
         with pytest.raises(EngineRefusal, match="rewrites earlier turns"):
             encode(fickle, chat("user: hi", "assistant: hello", "user: bye"), TrainingFormat())
+
+    @pytest.mark.parametrize(
+        "template",
+        [
+            zoo.JINJA,
+            "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+            "{% for message in messages %}{{ messages.append(message) }}{% endfor %}",
+            "{{ raise_exception('no') }}",
+            "{{ messages | nothing_like_that }}",
+            "{% if %}",
+        ],
+    )
+    def test_a_template_that_breaks_out_is_refused(self, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
+        hostile = copy.deepcopy(tokenizer)
+        hostile.chat_template = template
+        with pytest.raises(EngineRefusal) as refused:
+            encode(hostile, chat("user: hi", "assistant: hello"), TrainingFormat())
+        assert refused.value.code == "chat-template"
+        assert not Path(zoo.PWNED).exists()
 
 
 def test_a_batch_is_padded_on_the_right_and_padding_carries_no_loss() -> None:
