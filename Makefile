@@ -11,7 +11,7 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-faults test-mlflow test-vllm check check-deps sbom format \
+.PHONY: help demo bench bench-gpu up down test test-fast test-contract test-faults test-mlflow test-vllm check check-deps sbom format \
   openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
@@ -65,6 +65,11 @@ test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in les
 # One process for each database, so that each trains its line once.
 test-faults: $(INSTALLED) ## Kill, freeze and starve every part at every step, on both databases
 	$(BIN)/pytest tests/faults tests/workers/test_isolation.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
+
+# A quarter of an hour a database on two free cores, for CONTRACT_EXAMPLES=100.
+CONTRACT_EXAMPLES ?= 30
+test-contract: $(INSTALLED) ## Try the live service against its OpenAPI document for long (schemathesis)
+	CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/pytest tests/contracts/test_schemathesis.py -rP
 
 # MLflow brings some sixty packages that nothing else here needs.
 $(MLFLOW): | $(INSTALLED)

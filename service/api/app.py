@@ -22,6 +22,7 @@ from service.api.observe import Observe
 from service.api.oidc.code_flow import code_flow_of
 from service.api.oidc.provider import provider_of
 from service.api.pulse import Pulse
+from service.api.query_guard import refuse_unknown_parameters
 from service.api.quota_headers import QuotaHeaders
 from service.api.restoration import Gate, Restoration
 from service.api.routes import (
@@ -89,6 +90,8 @@ RESOURCES = (
     hub,
     lorax,
 )
+# Their clients are not ours, and may send parameters that mean something to other servers.
+FOREIGN = (opendsr, hub, lorax)
 
 
 def create_app(settings: Settings, store: Store, vault: Vault, blobs: Blobs) -> FastAPI:
@@ -143,9 +146,12 @@ def _router() -> APIRouter:
     """Every route. One for all apps of a process, because FastAPI spends a while on each route at its first use."""
     router = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id)
     for module in RESOURCES:
+        guards = [Depends(authenticate)]
+        if module not in FOREIGN:
+            guards.append(Depends(refuse_unknown_parameters))
         router.include_router(
             module.router,
-            dependencies=[Depends(authenticate)],
+            dependencies=guards,
             responses=problems.problems(401, 403, 422, 429, 500, 503),
         )
     # Its deliveries are refused unless they prove that an endpoint's sender made them (scopes.BY_SIGNATURE).

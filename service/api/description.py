@@ -6,6 +6,8 @@ from fastapi import FastAPI, Header
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from service.api.links import add_links
+from service.api.problem_types import problem_types
 from service.api.schemas.common import Problem
 from service.api.schemas.datasets import DatasetFromUri
 from service.api.schemas.versions import VersionCreate
@@ -62,4 +64,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+    schemas["Problem"]["x-problem-types"] = {
+        code: {"status": kind.status, "meaning": kind.meaning, "fix": kind.fix}
+        for code, kind in problem_types().items()
+        if kind.status is not None
+    }
+    add_links(document)
     return document

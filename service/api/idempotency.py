@@ -116,6 +116,7 @@ async def _upload(
             description="Up to 255 printable characters, quoted or not. A repeated call with the same key and body "
             "gets the first answer again.",
             examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+            json_schema_extra={"pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
         ),
     ] = None,
 ) -> Creation:

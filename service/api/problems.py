@@ -12,12 +12,14 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from service.api.errors import DatabaseAway, HttpError, Malformed, UnsupportedMediaType
 from service.domain.errors import InvalidInput, LetheError, TooLarge, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
 MAX_LISTED_ERRORS = 20
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
@@ -30,10 +32,10 @@ _TITLES = {404: ("unknown-route", "There is no such route"), 405: ("method-not-a
 def problems(*statuses: int) -> Responses:
     """The `responses` of a route that may end with these problem statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _MEANINGS[status], "content": content} for status in sorted(statuses)}
+    return {status: {"description": MEANINGS[status], "content": content} for status in sorted(statuses)}
 
 
-_MEANINGS = {
+MEANINGS = {
     400: "The call is malformed.",
     401: "The API key is missing, unknown, expired or revoked, or the token of the identity provider is not good.",
     403: "The caller may not do this.",
@@ -87,15 +89,23 @@ def _on_lethe_error(_: Request, error: Exception) -> JSONResponse:
     return problem(error)
 
 
-def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses by itself: unknown routes, wrong methods, bodies that break off."""
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, LetheError):
         return problem(error.__cause__)
     if error.status_code in _TITLES:
         code, title = _TITLES[error.status_code]
-        return _document(error.status_code, code, title, {"detail": f"{title}."}, error.headers or {})
+        headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else {}
+        return _document(error.status_code, code, title, {"detail": f"{title}."}, headers)
     return problem(Malformed("The body cannot be read.", fix="Check it against its Content-Type."))
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the path has on any of its routes; the framework names those of the first one only."""
+    routes = request.app.routes
+    asked = ({**request.scope, "method": method} for method in METHODS)
+    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
@@ -141,7 +151,7 @@ def _place(error: Mapping[str, Any], body: object) -> str:
 def _pointer(parts: Sequence[str | int], body: object, *, is_absent: bool) -> list[str]:
     """The parts that exist in the body: pydantic adds the tags of unions, which are no members.
 
-    A name that the client made up is left out if it could be anything but a name.
+    A name that the client made up is left out unless it is harmless.
     """
     pointer: list[str] = []
     for position, part in enumerate(parts):
@@ -151,9 +161,14 @@ def _pointer(parts: Sequence[str | int], body: object, *, is_absent: bool) -> li
         except (LookupError, TypeError):
             if not (is_last and is_absent):
                 continue
-        if _HARMLESS_NAME.fullmatch(str(part)) or isinstance(part, int):
+        if isinstance(part, int) or is_harmless_name(part):
             pointer.append(str(part))
     return pointer
+
+
+def is_harmless_name(name: str) -> bool:
+    """Whether a name that a client made up may be repeated: it cannot be anything but a name."""
+    return _HARMLESS_NAME.fullmatch(name) is not None
 
 
 def database_away(error: Exception) -> DatabaseAway:

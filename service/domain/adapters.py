@@ -8,12 +8,13 @@ from pydantic import Field, StringConstraints
 from service.domain.canary import CanaryRules
 from service.domain.frozen import Frozen
 from service.domain.quiet_hours import Quiet
+from service.domain.scalars import Flag, Real, Whole
 
 LineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Window = Annotated[float, Field(ge=0, le=7 * 86_400)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Seconds = Annotated[Real, Field(ge=0, le=100 * 365 * 86_400)]
+Share = Annotated[Real, Field(gt=0, le=1)]
+Window = Annotated[Real, Field(ge=0, le=7 * 86_400)]
+Count = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -78,15 +79,15 @@ class Policy(Frozen):
         default="automatic", description="How `production` comes to a new version; `canary`: it is tried before."
     )
     canary: CanaryRules = Field(default=CanaryRules(), description="How new versions are tried.")
-    require_approval: bool = False
+    require_approval: Flag = False
     max_share: Share = Field(default=0.25, description="Above this share a request needs approval.")
     influence_share: Share = Field(default=0.10, description="Above this share a request is rebuilt.")
-    out_of_fold: bool = Field(
+    out_of_fold: Flag = Field(
         default=False,
         description="Train leave-group-out adapters while workers are idle, about fifteen times a training run, "
         "for updates closer to a retrain.",
     )
-    max_fidelity: float | None = Field(
+    max_fidelity: Real | None = Field(
         default=None,
         ge=1,
         description="Farthest from a retrain, in units of the distance between two retrains, that an influence update "
@@ -96,7 +97,7 @@ class Policy(Frozen):
         default=UPDATE_BUDGET,
         description="Share of the training's cost that an influence update may take. A few steps are always taken.",
     )
-    max_drift: float = Field(
+    max_drift: Real = Field(
         default=0.5,
         gt=0,
         description="Largest relative gap between predicted and measured change before the ledger is compacted at "
@@ -112,9 +113,9 @@ class Policy(Frozen):
 class LoraSpec(Frozen):
     """The shape of a LoRA adapter."""
 
-    r: int = Field(default=16, ge=1, le=512)
-    alpha: float = Field(default=32, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    r: Whole = Field(default=16, ge=1, le=512)
+    alpha: Real = Field(default=32, gt=0)
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
     )
@@ -123,20 +124,20 @@ class LoraSpec(Frozen):
 class Recipe(Frozen):
     """A deterministic training run. `schedule` decays the learning rate from its peak over all steps."""
 
-    epochs: int = Field(default=3, ge=1, le=1000)
-    batch_size: int = Field(default=16, ge=1, le=4096)
-    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    epochs: Whole = Field(default=3, ge=1, le=1000)
+    batch_size: Whole = Field(default=16, ge=1, le=4096)
+    learning_rate: Real = Field(default=2e-4, gt=0, le=1)
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup_steps: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, gt=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
-    max_grad_norm: float | None = Field(default=None, gt=0)
-    seed: int = Field(default=0, ge=0)
+    warmup_steps: Whole = Field(default=0, ge=0)
+    weight_decay: Real = Field(default=0.0, ge=0)
+    beta1: Real = Field(default=0.9, ge=0, lt=1)
+    beta2: Real = Field(default=0.999, gt=0, lt=1)
+    epsilon: Real = Field(default=1e-8, gt=0)
+    max_grad_norm: Real | None = Field(default=None, gt=0)
+    seed: Whole = Field(default=0, ge=0)
     lora: LoraSpec = LoraSpec()
-    gradient_checkpointing: bool = False
-    erasure_vectors: bool = Field(
+    gradient_checkpointing: Flag = False
+    erasure_vectors: Flag = Field(
         default=True,
         description="Accumulate each data subject's part in the weights while training, for closer erasures.",
     )
@@ -149,12 +150,12 @@ class TrainingFormat(Frozen):
     turns of a chat), averaged over an instance's tokens, then over instances.
     """
 
-    max_length: int = Field(default=1024, ge=2, le=1_000_000)
-    add_bos: bool = Field(default=False, description="Put the tokenizer's BOS token first.")
-    add_eos: bool = Field(default=True, description="End every completion with the EOS token.")
-    train_on_prompt: bool = Field(default=False, description="The loss also covers prompt tokens.")
+    max_length: Whole = Field(default=1024, ge=2, le=1_000_000)
+    add_bos: Flag = Field(default=False, description="Put the tokenizer's BOS token first.")
+    add_eos: Flag = Field(default=True, description="End every completion with the EOS token.")
+    train_on_prompt: Flag = Field(default=False, description="The loss also covers prompt tokens.")
     reduction: Literal["instance_mean", "token_mean"] = Field(
         default="instance_mean",
         description="`token_mean`: a batch's loss is the mean over all its tokens (Hugging Face Trainer).",
     )
-    packing: bool = Field(default=False, description="Several instances shared one sequence in training.")
+    packing: Flag = Field(default=False, description="Several instances shared one sequence in training.")

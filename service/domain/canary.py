@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from service.domain.frozen import Frozen
+from service.domain.given import any_given
+from service.domain.scalars import Real
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 
@@ -20,9 +22,11 @@ Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 class Bound(Frozen):
     """What a measured value must keep to."""
 
+    model_config = ConfigDict(json_schema_extra=any_given("at_most", "at_least"))
+
     metric: Metric = Field(description="Name under which pipelines send the value.", examples=["error_rate"])
-    at_most: float | None = Field(default=None, description="Greatest value allowed.", examples=[0.02])
-    at_least: float | None = Field(default=None, description="Least value allowed.")
+    at_most: Real | None = Field(default=None, description="Greatest value allowed.", examples=[0.02])
+    at_least: Real | None = Field(default=None, description="Least value allowed.")
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -37,8 +41,8 @@ class Bound(Frozen):
 class CanaryRules(Frozen):
     """How a canary is tried."""
 
-    weight: float = Field(default=0.1, gt=0, lt=1, description="Share of the traffic that the new version gets.")
-    hold_s: float = Field(default=3600, ge=0, le=30 * 86_400, description="How long it is tried at least.")
+    weight: Real = Field(default=0.1, gt=0, lt=1, description="Share of the traffic that the new version gets.")
+    hold_s: Real = Field(default=3600, ge=0, le=30 * 86_400, description="How long it is tried at least.")
     bounds: tuple[Bound, ...] = Field(default=(), max_length=20, description="What must be measured of it, and kept.")
 
 

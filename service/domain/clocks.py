@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 
 from service.domain.business_days import after_business_days
 
@@ -27,7 +27,19 @@ def _within_reason(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
+def _no_number(given: object) -> object:
+    """Pydantic takes numbers for seconds or milliseconds, by their size."""
+    if isinstance(given, int | float) or (isinstance(given, str) and not given.strip()[4:5] == "-"):
+        raise ValueError("give a date and time like 2026-03-01T00:00:00Z")
+    return given
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_within_reason),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^2[01][0-9]{2}-"}),
+]
 
 
 @dataclass(frozen=True, slots=True)

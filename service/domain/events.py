@@ -60,6 +60,11 @@ TEST_EVENT = "webhook_endpoint.test"
 FILTER = re.compile(r"[a-z_]+\.([a-z_]+|\*)")
 
 
+def known_filters() -> list[str]:
+    """Every filter that matches something."""
+    return sorted({*EVENT_TYPES, *(f"{type_.partition('.')[0]}.*" for type_ in EVENT_TYPES)})
+
+
 def unknown_filters(filters: Sequence[str]) -> list[int]:
     """The positions of filters that match no type."""
     return [position for position, one in enumerate(filters) if not any(_matches(one, type_) for type_ in EVENT_TYPES)]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.domain.given import one_given
 from service.domain.instances import Body
 from service.domain.subjects import Identity, Name, Subjects, identities_of
 
@@ -18,9 +19,11 @@ class Selection(BaseModel):
     Several identifiers in `subject` name the same person.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=one_given("instance_ids", "subject"))
 
-    instance_ids: tuple[Name, ...] | None = Field(default=None, max_length=100_000, examples=[["row-17"]])
+    instance_ids: tuple[Name, ...] | None = Field(
+        default=None, max_length=100_000, examples=[["row-17"]], json_schema_extra={"minItems": 1}
+    )
     subject: Subjects | None = Field(default=None, examples=["user-123"])
 
     @model_validator(mode="after")

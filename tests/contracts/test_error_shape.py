@@ -109,7 +109,10 @@ def test_an_unknown_route(api: Api) -> None:
 def test_a_wrong_method_names_the_right_ones(api: Api) -> None:
     response = api.client.put("/v1/runs/run_0")
     assert_problem(response, 405, "method-not-allowed")
-    assert "GET" in response.headers["allow"]
+    assert response.headers["allow"] == "GET"
+    response = api.client.post("/v1/adapters/bot/aliases/production")
+    assert response.headers["allow"] == "DELETE, GET, PUT"
+    assert api.client.delete("/v1/keys").headers["allow"] == "GET, POST"
 
 
 def test_several_findings_are_listed_without_what_was_sent(api: Api) -> None:
@@ -161,6 +164,26 @@ def test_half_a_surrogate_pair_is_refused(api: Api, text: str) -> None:
     body = b'{"name": %s, "scopes": ["audit:read"]}' % text.encode()
     response = api.client.post("/v1/keys", content=body, headers={"Content-Type": "application/json"})
     assert_problem(response, 422, "invalid-input", field="/name")
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"policy": {"grace_period_s": "3"}}, "/policy/grace_period_s"),
+        ({"policy": {"grace_period_s": True}}, "/policy/grace_period_s"),
+        ({"policy": {"require_approval": 0}}, "/policy/require_approval"),
+        ({"policy": {"require_approval": "yes"}}, "/policy/require_approval"),
+    ],
+)
+def test_types_are_not_guessed(api: Api, value: dict[str, object], field: str) -> None:
+    body = {"name": "bot", "base_model": {"path": "/b"}, **value}
+    assert_problem(api.client.post("/v1/adapters", json=body), 422, "invalid-input", field=field)
+
+
+@pytest.mark.parametrize("moment", [1_700_000_000, "1700000000", "1700000000.5", 0, True])
+def test_numbers_are_no_dates(api: Api, moment: object) -> None:
+    body = {"name": "n", "scopes": ["audit:read"], "expires_at": moment}
+    assert_problem(api.client.post("/v1/keys", json=body), 422, "invalid-input", field="/expires_at")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])

@@ -9,6 +9,7 @@ import pytest
 
 from service.api import openapi
 from service.api.app import bare_app
+from service.api.links import LINKS
 from service.api.schemas.common import Output
 from service.api.scopes import BY_SIGNATURE
 
@@ -72,6 +73,15 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(call: str, operati
 @pytest.mark.parametrize(("call", "operation"), [(c, o) for c, o in OPERATIONS if "{" in c])
 def test_what_is_named_in_a_path_may_not_exist(call: str, operation: dict[str, Any]) -> None:
     assert operation["responses"].keys() & {"404", "4XX"}
+
+
+def test_links_lead_from_an_operation_that_is_there_to_parameters_that_are() -> None:
+    operations = {operation["operationId"]: operation for _, operation in OPERATIONS}
+    assert LINKS.keys() <= operations.keys()
+    for source, links in LINKS.items():
+        for target, parameters in links.items():
+            assert target in operations, source
+            assert parameters.keys() <= {parameter["name"] for parameter in operations[target]["parameters"]}, target
 
 
 def test_every_parameter_is_described() -> None:

@@ -117,7 +117,11 @@ async def list_events(
     ] = "beginning",
     accept: Annotated[str, Header()] = "*/*",
     last_event_id: Annotated[
-        str | None, Header(description="The last event you have; a stream goes on there.")
+        str | None,
+        Header(
+            description="The last event you have; a stream goes on there.",
+            json_schema_extra={"pattern": "^[0-9]{1,18}$"},
+        ),
     ] = None,
 ) -> EventPage | EventSourceResponse:
     """Read the feed of everything that happens, in order. Ids and states only."""
@@ -159,7 +163,7 @@ async def _messages(after: int, events: AsyncIterator[EventRead]) -> AsyncIterat
 
 def position(last_event_id: str | None, cursor: str | None) -> int | None:
     """Raises Malformed."""
-    given = last_event_id or cursor
+    given = cursor if last_event_id is None else last_event_id
     if given is None:
         return None
     if not (given.isascii() and given.isdigit() and len(given) <= 18):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.context import Context, InContext
 from service.api.metrics import Metrics
+from service.api.pem import PemResponse
 from service.api.problems import Responses
 from service.api.schemas.health import JwkSet, Live, Ready, VersionInfo
 from service.domain.signing import KeyPurpose
@@ -96,9 +97,9 @@ def get_jwks(context: InContext) -> JwkSet:
         return JwkSet.model_validate(jwks(published_keys(unit)))
 
 
-@router.get("/.well-known/model-signing.pem", response_class=PlainTextResponse)
+@router.get("/.well-known/model-signing.pem", response_class=PemResponse)
 def get_model_signing_key(context: InContext) -> Response:
     """The public key that verifies the signatures of versions now, as PEM. The key set has the earlier ones too."""
     with context.store.read() as unit:
         row = signing_now(unit, KeyPurpose.models)
-    return Response(pem(row.jwk), media_type="application/x-pem-file")
+    return PemResponse(pem(row.jwk))

@@ -76,9 +76,6 @@ def update_inbound_endpoint(
     """Change what a delivery means from now on."""
     require_unbound(actor)
     changes = body.model_dump(mode="json", exclude_unset=True)
-    for member in ("name", "subject_kinds"):
-        if member in changes and changes[member] is None:
-            raise InvalidInput("This member cannot be null.", field=f"/{member}", fix="Leave it out to keep it.")
     with context.store.write() as unit:
         row = flow.change_endpoint(unit, endpoint_id, changes, lines=body.lines, actor=actor.id)
         return inbound_endpoint_read(unit, row)

@@ -6,13 +6,13 @@ from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from fastapi.responses import PlainTextResponse
 
 from service.api.actor import Actor
 from service.api.auth import Caller
 from service.api.context import Context, InContext
 from service.api.deliveries import RawBody
 from service.api.errors import OpenDsrRefused
+from service.api.pem import PemResponse
 from service.api.problems import problems
 from service.api.schemas.opendsr import (
     OpenDsrAccepted,
@@ -133,10 +133,10 @@ def get_opendsr_discovery(context: InContext) -> OpenDsrDiscovery:
     )
 
 
-@open_router.get("/certificate.pem", response_class=PlainTextResponse, responses=problems(404))
+@open_router.get("/certificate.pem", response_class=PemResponse, responses=problems(404))
 def get_opendsr_certificate(context: InContext) -> Response:
     """The X.509 certificate whose key signs the answers, with its chain."""
-    return Response(_signer(context).pem, media_type="application/x-pem-file")
+    return PemResponse(_signer(context).pem)
 
 
 def _signer(context: Context) -> DomainSigner:

@@ -72,7 +72,12 @@ def get_serving_target(target_id: TargetId, context: InContext, actor: Caller) -
         return target_read(unit, find_target(unit, target_id))
 
 
-@router.delete("/{target_id}", status_code=202, responses={204: {"description": "Forgotten."}, **problems(404)})
+@router.delete(
+    "/{target_id}",
+    status_code=202,
+    response_class=Response,
+    responses={204: {"description": "Forgotten."}, **problems(404)},
+)
 def delete_serving_target(
     target_id: TargetId,
     context: InContext,

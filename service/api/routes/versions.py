@@ -45,6 +45,7 @@ _BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["source", "archive"],
+                    "additionalProperties": False,
                     "properties": {
                         "source": {"$ref": "#/components/schemas/ImportSource"},
                         "archive": _ARCHIVE,

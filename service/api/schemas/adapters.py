@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.api.schemas.common import Input, Output, Page
+from service.api.schemas.common import NO_OTHER_KEYS, Input, Output, Page
 from service.domain.adapters import (
     AliasName,
     BaseModelRef,
@@ -21,6 +21,7 @@ from service.domain.adapters import (
 from service.domain.canary import CanaryRules, Metric
 from service.domain.compaction import CompactionReason
 from service.domain.quiet_hours import Quiet
+from service.domain.scalars import Flag, Real
 
 Pool = Field(
     default="default",
@@ -70,18 +71,18 @@ class PolicyChange(Input):
         default=None, description="How `production` comes to a new version."
     )
     canary: CanaryRules | None = Field(default=None, description="How new versions are tried.")
-    require_approval: bool | None = Field(default=None, description="Whether every request needs approval.")
+    require_approval: Flag | None = Field(default=None, description="Whether every request needs approval.")
     max_share: Share | None = Field(default=None, description="Above this share: approval.")
     influence_share: Share | None = Field(default=None, description="Above this share: rebuild.")
-    out_of_fold: bool | None = Field(default=None, description="Whether idle workers train leave-group-out adapters.")
-    max_fidelity: float | None = Field(
+    out_of_fold: Flag | None = Field(default=None, description="Whether idle workers train leave-group-out adapters.")
+    max_fidelity: Real | None = Field(
         default=None,
         ge=1,
         description="Farthest from a retrain, in distances between two retrains, that an influence update may be. "
         "Null is a value here: not judged by it.",
     )
     update_budget: Share | None = Field(default=None, description="Share of the training cost for an update.")
-    max_drift: float | None = Field(
+    max_drift: Real | None = Field(
         default=None, gt=0, description="Gap between predicted and measured change above which to compact at once."
     )
     backups_kept_s: Seconds | None = Field(
@@ -178,8 +179,12 @@ class CanarySet(Input):
 class Observations(Input):
     """Values measured of the canary since it began."""
 
-    values: dict[Metric, float] = Field(
-        min_length=1, max_length=100, description="Newest value of each metric.", examples=[{"error_rate": 0.004}]
+    values: dict[Metric, Real] = Field(
+        min_length=1,
+        max_length=100,
+        description="Newest value of each metric.",
+        examples=[{"error_rate": 0.004}],
+        json_schema_extra=NO_OTHER_KEYS,
     )
 
 

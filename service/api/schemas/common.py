@@ -3,6 +3,7 @@
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 Item = TypeVar("Item")
 
@@ -51,7 +52,10 @@ class Problem(Output):
     type: str = Field(description="Identifies the kind of problem.", examples=["urn:lethe:problem:unknown-adapter"])
     title: str = Field(description="The kind of problem in words.", examples=["Not found"])
     status: int = Field(description="The HTTP status.", examples=[404])
-    code: str = Field(description="The last part of `type`; stable.", examples=["unknown-adapter"])
+    code: str = Field(
+        description="The last part of `type`; stable. One of `x-problem-types`; new ones may come.",
+        examples=["unknown-adapter"],
+    )
     detail: str = Field(
         description="What is wrong with this call; never repeats submitted text.",
         examples=["There is no such adapter line."],
@@ -66,3 +70,5 @@ class Problem(Output):
 
 
 JsonObject = dict[str, Any]
+# Pydantic describes the keys of a dictionary, but not that there can be no others.
+NO_OTHER_KEYS: JsonDict = {"additionalProperties": False}

@@ -74,10 +74,10 @@ class InboundEndpointCreate(Input):
 class InboundEndpointUpdate(Input):
     """Only what is to change."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="A name for people.")
+    name: str = Field(default_factory=str, min_length=1, max_length=200, description="A name for people.")
     lines: list[LineName] | None = LINES
-    subject_kinds: dict[_ProviderName, SubjectKind] | None = Field(
-        default=None, max_length=100, description=_KINDS_DESCRIPTION, examples=_KINDS_EXAMPLES
+    subject_kinds: dict[_ProviderName, SubjectKind] = Field(
+        default_factory=dict, max_length=100, description=_KINDS_DESCRIPTION, examples=_KINDS_EXAMPLES
     )
     erasure_types: list[_ProviderName] | None = ERASURE_TYPES
     regulation: str | None = REGULATION

@@ -23,6 +23,7 @@ class RequestCreate(Input):
         max_length=10_000,
         description="What to do; all of it becomes one new version a line.",
         examples=[[{"type": "remove", "select": {"subject": "user-123"}}]],
+        json_schema_extra={"minItems": 1},
     )
     adapters: list[LineName] | None = Field(
         default=None,

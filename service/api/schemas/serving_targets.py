@@ -8,9 +8,10 @@ from pydantic import Field, SecretStr, StringConstraints, model_validator
 from service.api.schemas.common import Input, JsonObject, Output, Page
 from service.domain.adapters import AliasName, LineName
 from service.domain.probes import ProbeOutcome
+from service.domain.scalars import Whole
 from service.domain.serving import Mount, Precision, ServerKind, ServerUrl, SwapStep
 
-Url = Annotated[ServerUrl, Field(max_length=1000)]
+Url = Annotated[ServerUrl, Field(max_length=1000, json_schema_extra={"format": "uri", "pattern": "^https?://"})]
 Module = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,100}$")]
 ReplicaState = Literal["current", "behind", "failing"]
 
@@ -18,7 +19,7 @@ ReplicaState = Literal["current", "behind", "failing"]
 class Limits(Input):
     """What the servers were started with. Versions beyond it are refused before they are published."""
 
-    max_lora_rank: int | None = Field(
+    max_lora_rank: Whole | None = Field(
         default=None, ge=1, le=4096, description="Highest rank; null: not known.", examples=[16]
     )
     target_modules: list[Module] | None = Field(
@@ -30,10 +31,18 @@ class ServingTargetCreate(Input):
     name: LineName = Field(description="A name for people; unique.", examples=["chat-eu"])
     kind: ServerKind = Field(description="What kind of server it is.", examples=["vllm"])
     urls: list[Url] = Field(
-        min_length=1, max_length=100, description="Base URL of each replica.", examples=[["http://vllm-0:8000"]]
+        min_length=1,
+        max_length=100,
+        description="Base URL of each replica.",
+        examples=[["http://vllm-0:8000"]],
+        json_schema_extra={"uniqueItems": True},
     )
     lines: list[LineName] = Field(
-        min_length=1, max_length=100, description="The adapter lines it serves.", examples=[["support-bot"]]
+        min_length=1,
+        max_length=100,
+        description="The adapter lines it serves.",
+        examples=[["support-bot"]],
+        json_schema_extra={"uniqueItems": True},
     )
     alias: AliasName = Field(default="production", description="The alias it follows.", examples=["production"])
     mount: Mount | None = Field(

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from service.api.schemas.adapters import CapabilityRead
 from service.api.schemas.common import Failure, FileDigest, Input, JsonObject, Output, Page
 from service.domain.adapters import ClaimLevel, Recipe, TrainingFormat
+from service.domain.scalars import Real
 from service.domain.states import VersionState
 
 DatasetId = Annotated[str, Field(max_length=48, examples=["ds_0192f1c4a1b27c3d8e4f5a6b7c8d9e0f"])]
@@ -37,7 +38,7 @@ class ImportSource(Input):
     training_format: TrainingFormat = Field(
         default=TrainingFormat(), description="How an instance became tokens and a loss."
     )
-    expected_losses: dict[str, float] | None = Field(
+    expected_losses: dict[str, Real] | None = Field(
         default=None,
         max_length=1_000_000,
         description="Final training loss of instances, by id, in nats per token.",

@@ -8,7 +8,8 @@ from pydantic import Field
 from service.api.schemas.common import Input, JsonObject, Output, Page
 from service.domain.adapters import LineName
 from service.domain.clocks import Moment
-from service.domain.events import FILTER
+from service.domain.events import FILTER, known_filters
+from service.domain.scalars import Flag, Whole
 from service.domain.webhooks import (
     LONGEST_OVERLAP,
     ROTATION_OVERLAP,
@@ -18,9 +19,19 @@ from service.domain.webhooks import (
     SignatureScheme,
 )
 
-Filter = Annotated[str, Field(pattern=f"^{FILTER.pattern}$", max_length=64)]
+Filter = Annotated[
+    str, Field(pattern=f"^{FILTER.pattern}$", max_length=64, json_schema_extra={"enum": list(known_filters())})
+]
 
-Url = Annotated[str, Field(min_length=1, max_length=2000, examples=["https://example.com/lethe"])]
+Url = Annotated[
+    str,
+    Field(
+        max_length=2000,
+        pattern=r"^https?://",
+        examples=["https://example.com/lethe"],
+        json_schema_extra={"format": "uri"},
+    ),
+]
 Description = Annotated[str, Field(max_length=200, examples=["privacy desk"])]
 Filters = Annotated[list[Filter], Field(min_length=1, max_length=100, examples=[["request.*", "certificate.issued"]])]
 Lines = Annotated[list[LineName], Field(min_length=1, max_length=1000, examples=[["support-bot"]])]
@@ -36,7 +47,7 @@ class WebhookEndpointCreate(Input):
     description: Description | None = Field(default=None, description="A note for people.")
     event_types: Filters | None = Field(default=None, description=_TYPES)
     lines: Lines | None = Field(default=None, description=_LINES)
-    enabled: bool = Field(default=True, description="Whether it is told of anything.")
+    enabled: Flag = Field(default=True, description="Whether it is told of anything.")
     scheme: SignatureScheme = Field(default=SignatureScheme.ed25519, description=_SCHEME, examples=["ed25519"])
 
 
@@ -47,7 +58,7 @@ class WebhookEndpointUpdate(Input):
     description: Description | None = Field(default=None, description="A note for people.")
     event_types: Filters | None = Field(default=None, description=_TYPES)
     lines: Lines | None = Field(default=None, description=_LINES)
-    enabled: bool | None = Field(
+    enabled: Flag | None = Field(
         default=None,
         description="False cancels what is pending. True begins with what happens from then on; recover the rest.",
     )
@@ -57,7 +68,7 @@ class SecretRotation(Input):
     scheme: SignatureScheme | None = Field(
         default=None, description=f"{_SCHEME} Null: as before.", examples=["ed25519"]
     )
-    overlap_s: int = Field(
+    overlap_s: Whole = Field(
         default=int(ROTATION_OVERLAP.total_seconds()),
         ge=0,
         le=int(LONGEST_OVERLAP.total_seconds()),

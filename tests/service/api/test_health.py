@@ -105,7 +105,8 @@ class TestMetrics:
             labels = frozenset({("method", "GET"), ("route", route), ("status", status)})
             return found["lethe_http_request_duration_seconds_count", labels]
 
-        assert calls("/v1/adapters/{name}", "200") == 2
+        assert calls("/v1/adapters/{name}", "200") == 1
+        assert calls("/v1/adapters/{name}", "422") == 1
         assert calls("/v1/adapters/{name}", "404") == 1
         assert calls("unknown", "404") == 1
         text = api.client_of(None).get("/metrics").text
