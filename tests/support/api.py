@@ -15,6 +15,7 @@ from service.flows.vault import open_vault
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
+from tests.support.contract import check_refusal
 from tests.support.house import House
 
 MASTER_KEY = bytes(range(32))
@@ -46,7 +47,9 @@ class Api(House):
 
     def client_of(self, token: str | None) -> TestClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return TestClient(self.app, headers=headers, raise_server_exceptions=False)
+        client = TestClient(self.app, headers=headers, raise_server_exceptions=False)
+        client.event_hooks = {"response": [check_refusal]}
+        return client
 
     def client_with(self, *scopes: Scope, lines: Sequence[str] | None = None) -> TestClient:
         """A client whose fresh key has these scopes (none: all), bound to some lines."""
