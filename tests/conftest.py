@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -52,23 +51,6 @@ def _statements_are_compiled_once() -> Iterator[None]:
         event.listen(Engine, "engine_connect", share)
         yield
         event.remove(Engine, "engine_connect", share)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _refusals_are_documented() -> Iterator[None]:
-    """Whatever is raised anywhere has a code that service/api/PROBLEMS.md explains."""
-    from service.api.problem_types import problem_types
-    from service.domain.errors import LetheError
-
-    make = LetheError.__init__
-
-    def checked(self: LetheError, *args: Any, **options: Any) -> None:
-        make(self, *args, **options)
-        assert self.code in problem_types(), f"{self.code} is not in service/api/PROBLEMS.md"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LetheError, "__init__", checked)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def raised() -> Iterator[tuple[str, int | None, str]]:
                 defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
                 named = [default for argument, default in defaults if argument.arg == "code" and default is not None]
                 yield from ((code, None, place) for default in named for code in kebabs(default))
-            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("CODE", "_TITLES"):
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("CODE", "_TITLES", "default_code"):
                 yield from ((code, None, place) for code in kebabs(node.value))
             elif isinstance(node, ast.Dict):
                 # Files that an archive must hold, with the codes of their absence.

@@ -1,4 +1,4 @@
-"""Holds whatever tests call the API with to the OpenAPI document: a refusal must be one that the operation names."""
+"""Holds whatever tests are answered to the OpenAPI document: a refusal must be one that the operation names."""
 
 from functools import cache
 
@@ -7,6 +7,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from service.api.app import RESOURCES, bare_app
+from service.api.problem_types import problem_types
+from service.api.problems import MEDIA_TYPE
 from service.api.routes import health, inbound, opendsr
 
 
@@ -29,6 +31,9 @@ def check_refusal(response: httpx.Response) -> None:
     """The hook of a client."""
     if response.status_code < 400:
         return
+    if response.headers.get("content-type") == MEDIA_TYPE and response.request.method != "HEAD":
+        response.read()
+        assert response.json()["code"] in problem_types(), "PROBLEMS.md does not explain it"
     request = response.request
     scope = {"type": "http", "method": request.method, "path": request.url.path, "root_path": "", "headers": []}
     route = next((route for route in _routes() if route.matches(scope)[0] is Match.FULL), None)
