@@ -25,8 +25,10 @@ KINDS = {
 }
 # They tell another error in the words of a foreign protocol, with its code and their own status.
 TRANSLATORS = {"OpenDsrRefused", "HubNotFound"}
-# Checks that commands and the client make for themselves; their errors are never sent.
-OFFLINE = re.compile(r"service/(client|cli|evidence/(audit|model_|verification|keys|key_set|dsse|master_key))")
+# Checks that commands and the client make for themselves, and what the desk shows as a page: no problem documents.
+OFFLINE = re.compile(
+    r"service/(client|cli|api/desk|evidence/(audit|model_|verification|keys|key_set|dsse|master_key))"
+)
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -47,6 +49,8 @@ def raised() -> Iterator[tuple[str, int | None, str]]:
                 defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
                 named = [default for argument, default in defaults if argument.arg == "code" and default is not None]
                 yield from ((code, None, place) for default in named for code in kebabs(default))
+            elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_REFUSALS":
+                yield from ((code, None, place) for value in [node.value] if value for code in kebabs(value))
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("CODE", "_TITLES", "default_code"):
                 yield from ((code, None, place) for code in kebabs(node.value))
             elif isinstance(node, ast.Dict):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.api.context import Context, InContext
 from service.api.metrics import Metrics
 from service.api.pem import PemResponse
-from service.api.problems import Responses
+from service.api.problems import Responses, problems
 from service.api.schemas.health import JwkSet, Live, Ready, VersionInfo
 from service.domain.signing import KeyPurpose
 from service.domain.version import ENGINE_VERSION
@@ -90,14 +90,14 @@ async def get_version_info() -> VersionInfo:
     return VersionInfo(version=ENGINE_VERSION, api="v1")
 
 
-@router.get("/.well-known/jwks.json")
+@router.get("/.well-known/jwks.json", responses=problems(503))
 def get_jwks(context: InContext) -> JwkSet:
     """The public keys that verify what is signed here. Retired and revoked ones stay, and say that they are."""
     with context.store.read() as unit:
         return JwkSet.model_validate(jwks(published_keys(unit)))
 
 
-@router.get("/.well-known/model-signing.pem", response_class=PemResponse)
+@router.get("/.well-known/model-signing.pem", response_class=PemResponse, responses=problems(503))
 def get_model_signing_key(context: InContext) -> Response:
     """The public key that verifies the signatures of versions now, as PEM. The key set has the earlier ones too."""
     with context.store.read() as unit:

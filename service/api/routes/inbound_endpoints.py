@@ -35,7 +35,7 @@ router = APIRouter(prefix=PATH, tags=["inbound"])
 EndpointId = Annotated[str, Path(max_length=48, description="The endpoint's id.", examples=["inb_0192…"])]
 
 
-@router.post("", status_code=201, response_model=InboundEndpointCreated, responses=problems(400, 404, 413, 415))
+@router.post("", status_code=201, response_model=InboundEndpointCreated, responses=problems(400, 404, 409, 413, 415))
 def create_inbound_endpoint(
     body: InboundEndpointCreate, context: InContext, actor: Caller, creation: JsonCreation
 ) -> JSONResponse:

@@ -117,7 +117,7 @@ def cancel_opendsr_request(subject_request_id: RequestUuid, context: InContext, 
     return _signed(signer, answer.model_dump_json().encode(), 202)
 
 
-@open_router.get("/discovery", responses=problems(404))
+@open_router.get("/discovery", responses=problems(404, 503))
 def get_opendsr_discovery(context: InContext) -> OpenDsrDiscovery:
     """What OpenDSR controllers can ask for, and where the certificate is."""
     _signer(context)
@@ -133,7 +133,7 @@ def get_opendsr_discovery(context: InContext) -> OpenDsrDiscovery:
     )
 
 
-@open_router.get("/certificate.pem", response_class=PemResponse, responses=problems(404))
+@open_router.get("/certificate.pem", response_class=PemResponse, responses=problems(404, 503))
 def get_opendsr_certificate(context: InContext) -> Response:
     """The X.509 certificate whose key signs the answers, with its chain."""
     return PemResponse(_signer(context).pem)

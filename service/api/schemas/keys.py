@@ -7,6 +7,7 @@ from pydantic import Field
 from service.api.schemas.common import Input, Output, Page
 from service.domain.adapters import LineName
 from service.domain.clocks import Moment
+from service.domain.scalars import Whole
 from service.domain.scopes import Scope
 
 ROTATION_OVERLAP_S, LONGEST_OVERLAP_S = 86_400, 30 * 86_400
@@ -47,7 +48,7 @@ class KeyCreated(KeyRead):
 
 
 class KeyRotation(Input):
-    overlap_s: int = Field(
+    overlap_s: Whole = Field(
         default=ROTATION_OVERLAP_S,
         ge=0,
         le=LONGEST_OVERLAP_S,

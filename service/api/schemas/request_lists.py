@@ -6,6 +6,7 @@ from service.api.schemas.common import Input, Page
 from service.api.schemas.requests import RequestRead
 from service.domain.adapters import LineName
 from service.domain.clocks import Moment
+from service.domain.scalars import Flag
 from service.domain.states import RequestState
 from service.domain.subjects import Subjects
 
@@ -34,4 +35,4 @@ class RequestSearch(Input):
     created_after: Moment | None = Field(default=None, description="Only those filed then or later.")
     created_before: Moment | None = Field(default=None, description="Only those filed earlier.")
     due_before: Moment | None = Field(default=None, description="Only those that are due earlier.")
-    overdue: bool = Field(default=False, description="Only those that are open past their due date.")
+    overdue: Flag = Field(default=False, description="Only those that are open past their due date.")

@@ -10,6 +10,7 @@ from service.domain.adapters import ClaimLevel, LineName, Strategy
 from service.domain.clocks import Moment
 from service.domain.decisions import Decision, RejectionCode
 from service.domain.operations import Operation
+from service.domain.scalars import Flag
 from service.domain.serving import ServerKind
 from service.domain.states import Outcome, RequestState, TargetState
 
@@ -50,7 +51,7 @@ class RequestCreate(Input):
         default=None, description="When you received it; the clock starts here. Default: now."
     )
     due_at: Moment | None = Field(default=None, description="When it is due; default: by the regulation.")
-    urgent: bool = Field(
+    urgent: Flag = Field(
         default=False,
         description="Neither the policy's window nor its quiet hours hold it back, nor what shares its run. A request "
         "whose due date is near becomes so by itself.",

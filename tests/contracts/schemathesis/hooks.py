@@ -13,7 +13,9 @@ from schemathesis.openapi.checks import RejectedPositiveData
 SEMANTIC = {
     "archive-missing": "an import comes as a form; the schema of JSON shows its members all the same",
     "archive-not-wanted": "training takes no form",
+    "callback-refused": "a setting of the operator",
     "due-too-early": "compared with the time of receipt",
+    "due-too-late": "the same, by the regulation",
     "empty-completion": "white space is a string too",
     "endpoint-deleted": "a state of the endpoint",
     "idempotency-key-reused": "schemathesis sends one key with several bodies",
@@ -28,6 +30,7 @@ SEMANTIC = {
     "malformed-json": "a part of a form that is JSON",
     "mount-not-allowed": "a setting of the operator",
     "no-change": "compared with what is stored",
+    "parties-required": "one provider's endpoints are of two parties",
     "port-refused": "a setting of the operator",
     "precondition-failed": "compared with what is stored",
     "range-not-satisfiable": "the same",
@@ -43,6 +46,7 @@ SEMANTIC = {
 CHECKED_FURTHER = {
     "/archive": "binary, of which the schema says no more",
     "/training_record": "the same",
+    "/policy/quiet": "a time zone of the IANA database, and time left in every week",
     "/urls": "a URL is more than its pattern",
     "/mount": "a path without `..`",
     "/due_at": "later than before, and a date that exists",
