@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from service.domain.measurements import Verified
@@ -12,7 +12,7 @@ from service.domain.runs import Lane
 from service.domain.version import ENGINE_VERSION
 from service.evidence.audit import Entry, verify
 from service.flows.compact import rebuild_now
-from service.flows.decide import approve, extend
+from service.flows.decide import Extension, approve, extend
 from service.flows.facts import TESTS
 from service.store.repositories.feed import audit_payload
 from tests.support.house import ACTOR, House, people, remove, remove_subject
@@ -112,7 +112,7 @@ def test_the_clock_with_a_moved_due_date(house: House) -> None:
     request = house.submit(remove("p0-0"), regulation="gdpr")
     with house.store.write() as unit:
         due = house.request(request).due_at + timedelta(days=60)
-        extend(unit, request, due_at=due, reason="many requests", actor=ACTOR)
+        extend(unit, request, Extension(due, "many requests", UTC), actor=ACTOR)
     house.serve(line)
     (certificate,) = said(house, request)
     clock = certificate["clock"]
