@@ -182,7 +182,9 @@ def _on_database_away(_: Request, error: Exception) -> JSONResponse:
 
 def unstorable() -> InvalidInput:
     """PostgreSQL stores no NUL characters; SQLite does."""
-    return InvalidInput("A value holds characters that cannot be stored.", fix="Leave out U+0000.")
+    return InvalidInput(
+        "A value holds characters that cannot be stored.", fix="Leave out U+0000.", code="unstorable-character"
+    )
 
 
 def _on_unstorable(_: Request, __: Exception) -> JSONResponse:

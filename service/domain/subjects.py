@@ -53,7 +53,9 @@ class DigestKind(StrEnum):
 class Identity(BaseModel):
     """One identifier of a data subject, in clear or as a digest."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=one_given("value", "sha256"))
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra=one_given("value", "sha256", "sha1", "md5")
+    )
 
     kind: SubjectKind | None = Field(default=None, description="What it is; without it, it may be anything.")
     value: Name | None = Field(default=None, description="The identifier.", examples=["jane@example.com"])
