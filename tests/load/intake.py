@@ -1,8 +1,11 @@
-"""Measure intake: `python -m tests.load.intake [--requests N] [--clients N] [--database URL]`.
+"""Measure intake: `python -m tests.load.intake [--deliveries] [--rate N] [--database URL] …` (see `--help`).
 
-Starts one API process on a migrated database that holds a ready adapter line, and sends removals of
-single instances from this, a second, process. Prints p50, p99 and requests per second, and checks that
-every accepted request is in the database. It talks to loopback only and ends by itself.
+Starts one API process on a migrated database that holds a ready adapter line, and sends removals from this, a second,
+process: of single instances with a key, or of people by signed webhook deliveries. Without a rate it sends as fast as
+it is answered; with one, latency counts from the moment at which a request was to be sent. The first requests of a
+process compile their statements and open connections, so they are sent and not counted. Prints p50, p99 and
+requests per second, and checks that every accepted request is in the database. It talks to loopback only and ends by
+itself.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -26,21 +30,30 @@ from service.store.blobs import Blobs
 from service.store.database import Store
 from service.store.migrate import upgrade
 from service.store.tables import UnlearningRequest
+from tests.support import senders
 from tests.support.house import House, people
 
 ADMIN_KEY = "lethe-load-generator-key-0000000000"
+AUTHORIZED = {"Authorization": f"Bearer {ADMIN_KEY}"}
 START_S = 30.0
+WARM_UP = 20
+
+# Sends the n-th request.
+Send = Callable[[httpx.Client, int], httpx.Response]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--deliveries", action="store_true", help="send signed webhook deliveries")
+    parser.add_argument("--rate", type=float, help="requests per second; without it, as fast as they are answered")
     parser.add_argument("--database", help="SQLAlchemy URL of an empty database; a SQLite file by default")
     arguments = parser.parse_args()
+    count = WARM_UP + arguments.requests
     with tempfile.TemporaryDirectory() as directory:
         settings = _settings(Path(directory), arguments.database)
-        _prepare(settings, arguments.requests)
+        _prepare(settings, count)
         server = subprocess.Popen(
             [sys.executable, "-m", "service.api"],
             env={**os.environ, **settings.environment()},
@@ -50,18 +63,26 @@ def main() -> None:
         try:
             url = f"http://127.0.0.1:{settings.port}"
             _wait_until_ready(url)
-            elapsed, latencies = _send(url, arguments.requests, arguments.clients)
+            send = _delivery(url) if arguments.deliveries else _request
+            elapsed, latencies = _send_all(url, send, arguments)
         finally:
             server.terminate()
             server.wait(timeout=30)
-        _report(settings, elapsed, latencies, arguments.requests)
+        _report(settings, elapsed, latencies, count)
 
 
 def _settings(directory: Path, database: str | None) -> Settings:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    values: dict[str, object] = {"home": directory, "port": port, "admin_key": ADMIN_KEY, "log_level": "WARNING"}
+    values: dict[str, object] = {
+        "home": directory,
+        "port": port,
+        "admin_key": ADMIN_KEY,
+        "log_level": "WARNING",
+        "rate_limit": 0,
+        "rate_limit_posts": 0,
+    }
     if database is not None:
         values["database_url"] = database
     return Settings.model_validate(values)
@@ -87,14 +108,39 @@ def _wait_until_ready(url: str) -> None:
     raise SystemExit("the API did not start")
 
 
-def _send(url: str, count: int, clients: int) -> tuple[float, list[float]]:
-    """Every request removes another instance. Returns the wall time and each request's latency, in seconds."""
+def _request(client: httpx.Client, number: int) -> httpx.Response:
+    """Every request removes another instance."""
+    operation = {"type": "remove", "select": {"instance_ids": [f"p{number}-0"]}}
+    body = {"operations": [operation], "adapters": ["bot"]}
+    headers = {**AUTHORIZED, "Idempotency-Key": new_id("req")}
+    return client.post("/v1/unlearning-requests", json=body, headers=headers)
+
+
+def _delivery(url: str) -> Send:
+    """Every delivery removes another person."""
+    endpoint = {"provider": "standard_webhooks", "name": "load", "secret": senders.SYMMETRIC}
+    path = httpx.post(f"{url}/v1/inbound-endpoints", json=endpoint, headers=AUTHORIZED).json()["path"]
+
+    def send(client: httpx.Client, number: int) -> httpx.Response:
+        sent = senders.standard(senders.erasure(f"Person {number}"))
+        return client.post(path, content=sent.body, headers=dict(sent.headers))
+
+    return send
+
+
+def _send_all(url: str, send: Send, arguments: argparse.Namespace) -> tuple[float, list[float]]:
+    """Returns the wall time and each request's latency, in seconds."""
     numbers: SimpleQueue[int] = SimpleQueue()
-    for number in range(count):
+    for number in range(WARM_UP + arguments.requests):
         numbers.put(number)
     latencies: list[float] = []
-    threads = [threading.Thread(target=_client, args=(url, numbers, latencies)) for _ in range(clients)]
     started = time.perf_counter()
+
+    def due(number: int) -> float:
+        return started + number / arguments.rate if arguments.rate else time.perf_counter()
+
+    work = (url, send, numbers, due, latencies)
+    threads = [threading.Thread(target=_client, args=work) for _ in range(arguments.clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -102,22 +148,20 @@ def _send(url: str, count: int, clients: int) -> tuple[float, list[float]]:
     return time.perf_counter() - started, latencies
 
 
-def _client(url: str, numbers: SimpleQueue[int], latencies: list[float]) -> None:
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+def _client(
+    url: str, send: Send, numbers: SimpleQueue[int], due: Callable[[int], float], latencies: list[float]
+) -> None:
+    with httpx.Client(base_url=url, timeout=60) as client:
         while True:
             try:
                 number = numbers.get_nowait()
             except Empty:
                 return
-            operation = {"type": "remove", "select": {"instance_ids": [f"p{number}-0"]}}
-            started = time.perf_counter()
-            answer = client.post(
-                "/v1/unlearning-requests",
-                json={"operations": [operation], "adapters": ["bot"]},
-                headers={"Idempotency-Key": new_id("req")},
-            )
-            latencies.append(time.perf_counter() - started)
+            begin = due(number)
+            time.sleep(max(0.0, begin - time.perf_counter()))
+            answer = send(client, number)
+            if number >= WARM_UP:
+                latencies.append(time.perf_counter() - begin)
             assert answer.status_code == 202, answer.text
 
 
