@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.service.cli.conftest import Command, Service
+from tests.support.drp import BUSINESS, REQUESTS, Agent
 from tests.support.house import House, people
 from tests.support.senders import Sombra, standard
 
@@ -36,6 +37,15 @@ def test_a_public_key_from_a_file(lethe: Lethe, tmp_path: Path) -> None:
     created = lethe("inbound", "create", "transcend", "--secret-file", file, "--json").json
     assert created["secret"] is None
     assert "shown this once" in lethe("inbound", "create", "api_key").out
+
+
+def test_an_agent_of_the_data_rights_protocol(lethe: Lethe, tmp_path: Path) -> None:
+    file, agent = tmp_path / "verify_key.txt", Agent()
+    file.write_text(f"{agent.verify_key}\n")
+    options = ("--agent", agent.name, "--business", BUSINESS, "--callback-host", "agent.example.com")
+    created = lethe("inbound", "create", "drp", *options, "--secret-file", file, "--json").json
+    assert (created["agent_id"], created["business_id"]) == (agent.name, BUSINESS)
+    assert (created["callback_hosts"], created["path"]) == (["agent.example.com"], REQUESTS)
 
 
 def test_what_is_refused(lethe: Lethe) -> None:
