@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from service.domain.engine import EngineFailure, FailureClass, FoldResult, Result
 from service.failpoints import VARIABLE
-from tests.support.waiting import runs, wait_until
+from tests.support.waiting import wait_until
 from tests.workers.test_engine_process import fold_job
 from workers.engine.failures import classify
 from workers.engine_process import GIB, EngineProcess, EngineUnavailable
@@ -179,5 +179,6 @@ def test_a_child_killed_between_jobs_is_replaced(start: Start, tmp_path: Path) -
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGKILL)
     pid = engine.pid
-    wait_until(lambda: not runs(pid))
+    # Until its parent may learn of it: its main thread is gone before the others are.
+    wait_until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
     works_again(engine, tmp_path / "second")

@@ -81,7 +81,7 @@ BAD: dict[str, tuple[str, Callable[[Issuer, Signer], str]]] = {
     "claims that are no JSON": ("malformed-token", lambda p, s: jwt.PyJWS().encode(b"\xff", s.key, "RS256")),
     "signed by another key of that id": ("token-wrong-signature", lambda p, s: Signer.new(s.kid).sign(p.claims())),
     "a changed payload": ("token-wrong-signature", lambda p, s: changed_payload(s.sign(p.claims()))),
-    "a cut signature": ("malformed-token", lambda p, s: s.sign(p.claims())[:-8]),
+    "a cut signature": ("malformed-token", lambda p, s: s.sign(p.claims())[:-1]),
     "an unknown key": ("token-unknown-key", lambda p, s: Signer.new("nobody").sign(p.claims())),
     "no signature": ("token-wrong-algorithm", lambda p, s: unsigned(p.claims(), alg="none", kid=s.kid)),
     "none, spelt otherwise": ("token-wrong-algorithm", lambda p, s: unsigned(p.claims(), alg="nOnE", kid=s.kid)),
