@@ -7,13 +7,13 @@ from http import HTTPStatus
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from service.api.desk import words
 from service.api.desk.forms import TOKEN
 from service.api.desk.static import ADDRESSES
 from service.api.desk.visit import Visit
 from service.api.errors import HttpError
+from service.api.html import environment
 from service.api.report import words as report_words
 from service.domain.errors import LetheError
 
@@ -68,25 +68,18 @@ def see(path: str) -> RedirectResponse:
     return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("service.api"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(
-        moment=words.moment,
-        day=words.day,
-        ago=words.ago,
-        short_id=words.short_id,
-        number=report_words.number,
-        percent=report_words.percent,
-        duration=report_words.duration,
-    )
-    made.globals.update(words=words, report_words=report_words, addresses=ADDRESSES, TOKEN=TOKEN)
-    return made
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment(
+    {
+        "moment": words.moment,
+        "day": words.day,
+        "ago": words.ago,
+        "short_id": words.short_id,
+        "number": report_words.number,
+        "percent": report_words.percent,
+        "duration": report_words.duration,
+    },
+    words=words,
+    report_words=report_words,
+    addresses=ADDRESSES,
+    TOKEN=TOKEN,
+)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from service.api.html import environment
 from service.api.report import words
 from service.api.report.account import Account
 from service.api.report.forest_plot import estimate
@@ -40,28 +40,20 @@ def render(account: Account, *, below: str = PATH) -> str:
     )
 
 
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("service.api"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(
-        number=words.number,
-        short=words.short,
-        percent=words.percent,
-        moment=words.moment,
-        duration=words.duration,
-        metric=words.metric_name,
-        spread=words.distribution_name,
-        estimate=estimate,
-        quantile=quantile,
-        run_words=lambda kind: words.RUN_WORDS[RunKind(kind)],
-    )
-    made.globals.update(words=words, outcomes=Outcome)
-    return made
-
-
-_PAGE = _environment().get_template("report/page.html")
+_ENVIRONMENT = environment(
+    {
+        "number": words.number,
+        "short": words.short,
+        "percent": words.percent,
+        "moment": words.moment,
+        "duration": words.duration,
+        "metric": words.metric_name,
+        "spread": words.distribution_name,
+        "estimate": estimate,
+        "quantile": quantile,
+        "run_words": lambda kind: words.RUN_WORDS[RunKind(kind)],
+    },
+    words=words,
+    outcomes=Outcome,
+)
+_PAGE = _ENVIRONMENT.get_template("report/page.html")
