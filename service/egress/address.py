@@ -9,14 +9,14 @@ The lists are IANA's special-purpose address registries (RFC 6890 and what was r
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from service.domain.addresses import Address, plain
 from service.domain.errors import InvalidInput
 from service.settings import Settings, port_range
 
-Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2000
@@ -73,8 +73,12 @@ class AddressPolicy:
         return cls(networks, settings.allow_http, tuple(map(port_range, settings.allow_ports.split())))
 
     def allows(self, address: Address) -> bool:
+        """Where an IPv6 address stands for an IPv4 one, both must be allowed: a translator may forward to either."""
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
+        return self._allows(address) and self._allows(plain(address))
+
+    def _allows(self, address: Address) -> bool:
         if any(address in network for network in self.networks):
             return True
         if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:

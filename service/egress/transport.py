@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import httpcore
 import httpx
 
-from service.egress.address import Address, AddressPolicy
+from service.domain.addresses import Address
+from service.egress.address import AddressPolicy
 
 Resolver = Callable[[str, int], Sequence[str]]
 

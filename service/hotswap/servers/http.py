@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from service.domain.addresses import Address
 from service.domain.serving import is_forbidden_address
-from service.egress.address import Address
 from service.egress.transport import GuardedTransport, no_cookies
 from service.hotswap.servers.contract import ServerAway, ServerRefused
 

@@ -65,6 +65,13 @@ def test_a_public_address_in_the_guise_of_ipv6_is_what_it_is() -> None:
     assert POLICY.allows(ip_address("::ffff:8.8.8.8"))
 
 
+@pytest.mark.parametrize("address", ["64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"])
+def test_a_translator_that_is_allowed_leads_to_public_addresses_only(address: str) -> None:
+    policy = AddressPolicy.of(Settings(allow_networks="64:ff9b::/96 2002::/16"))
+    assert not policy.allows(ip_address(address))
+    assert policy.allows(ip_address("64:ff9b::808:808"))
+
+
 def test_what_the_operator_names_is_allowed_and_no_more() -> None:
     policy = AddressPolicy.of(Settings(allow_networks="10.20.0.0/16 fd12:3456::/32"))
     for address in ("10.20.0.1", "::ffff:10.20.0.1", "fd12:3456::1", "8.8.8.8"):
