@@ -11,10 +11,13 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.domain.clocks import DUE_SOON
+from service.domain.quiet_hours import Zone
 
 PREFIX = "LETHE_"
 # The shortest sockaddr_un.sun_path in use is 104 bytes (macOS), Linux has 108; both count the closing NUL.
@@ -44,14 +47,6 @@ def _embedded_redis_url(given: dict[str, Any]) -> str:
 def _networks(value: str) -> str:
     for network in value.split():
         ip_network(network)
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("there is no such time zone") from None
     return value
 
 
@@ -220,13 +215,16 @@ class Settings(BaseSettings):
         description="Private key of that certificate (PEM), which signs acknowledgements and status callbacks.",
         json_schema_extra=_documented("none: no OpenDSR"),
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+    time_zone: Zone = Field(
         default="UTC",
         description="Where the days of legal clocks are counted: a name of the IANA time zone database "
         "(`Europe/Berlin`).",
     )
     due_soon_days: int = Field(
-        default=7, ge=0, le=60, description="How many days before its due date an open request raises an alarm."
+        default=DUE_SOON.days,
+        ge=0,
+        le=60,
+        description="How many days before its due date an open request raises an alarm.",
     )
     opendsr_callback_hosts: str = Field(
         default="",

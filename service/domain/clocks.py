@@ -18,6 +18,8 @@ from service.domain.business_days import after_business_days
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LAST_SECOND = time(23, 59, 59)
+# How long before its due date a request raises an alarm, where nothing else is set.
+DUE_SOON = timedelta(days=7)
 
 
 def _within_reason(moment: datetime) -> datetime:

@@ -12,10 +12,8 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 
-from service.api.actor import Actor
 from service.api.desk.forms import Fields
 from service.api.desk.visit import Visit
-from service.api.desk.words import DUE_SOON
 from service.api.visibility import view_of, visible_line
 from service.domain.errors import InvalidInput
 from service.domain.states import RequestState
@@ -64,20 +62,20 @@ class Filters:
         query = urlencode({**self.named, **others})
         return f"{ADDRESS}{below}?{query}" if query else f"{ADDRESS}{below}"
 
-    def as_stored(self, unit: Unit, actor: Actor) -> RequestFilter:
-        """Kept to what the actor sees. Raises NotFound: there is no such line."""
+    def as_stored(self, unit: Unit, visit: Visit) -> RequestFilter:
+        """Kept to what the visitor sees. Raises NotFound: there is no such line."""
         soon = self.clock is Clock.soon
         return RequestFilter(
             state=self.state,
-            line_id=visible_line(unit, actor, self.adapter).id if self.adapter else None,
+            line_id=visible_line(unit, visit.actor, self.adapter).id if self.adapter else None,
             client_reference=self.reference or None,
             regulation=self.regulation or None,
             subject=tuple(self.subject.split(".")) if self.subject else None,
             due_after=unit.now if soon else None,
-            due_before=unit.now + DUE_SOON if soon else None,
+            due_before=unit.now + visit.context.settings.due_soon if soon else None,
             is_open=self.clock in (Clock.open, Clock.soon),
             overdue_at=unit.now if self.clock is Clock.overdue else None,
-            view=view_of(actor),
+            view=view_of(visit.actor),
         )
 
 

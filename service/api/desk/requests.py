@@ -32,7 +32,7 @@ def list_requests(
 ) -> Response:
     paging = Paging(visit.context.vault.sealer, visit.actor.id, cursor, PAGE)
     with visit.context.store.read() as unit:
-        asked = wanted.as_stored(unit, visit.actor)
+        asked = wanted.as_stored(unit, visit)
         page = unit.requests.list(asked, after=paging.position("desk requests", wanted.named), limit=paging.limit)
         rows = [request_read(unit, one) for one in page.items]
         lines = [line.name for line in unit.lines.list() if visit.actor.sees(line.name)]
@@ -53,7 +53,7 @@ def list_requests(
 @router.get(".csv")
 def export_requests(visit: MayList, wanted: InFilters) -> Response:
     with visit.context.store.read() as unit:
-        asked = wanted.as_stored(unit, visit.actor)
+        asked = wanted.as_stored(unit, visit)
     return csv_table.respond("unlearning-requests", list(COLUMNS), request_rows(visit.context.store, asked))
 
 

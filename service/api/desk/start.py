@@ -9,7 +9,6 @@ from service.api.desk.history import Happening, happening
 from service.api.desk.page import render
 from service.api.desk.route import DeskRoute
 from service.api.desk.visit import Visit, anyone_signed_in
-from service.api.desk.words import DUE_SOON
 from service.api.schemas.requests import RequestRead
 from service.api.views.requests import request_read
 from service.api.visibility import view_of
@@ -45,7 +44,7 @@ def show_start(request: Request, visit: Annotated[Visit, anyone_signed_in()]) ->
 
 def _summary(unit: Unit, visit: Visit) -> Summary:
     open_ = RequestFilter(is_open=True, view=view_of(visit.actor))
-    soon = replace(open_, due_after=unit.now, due_before=unit.now + DUE_SOON)
+    soon = replace(open_, due_after=unit.now, due_before=unit.now + visit.context.settings.due_soon)
     pressing = unit.requests.due_first(open_, limit=_PRESSING)
     return Summary(
         open=unit.requests.count(open_),

@@ -53,7 +53,7 @@ def story(unit: Unit, request: UnlearningRequest, visit: Visit) -> Story:
     return Story(
         request=told.request,
         state=state_of(told.request),
-        clock=clock_of(told.request, unit.now),
+        clock=clock_of(told.request, unit.now, visit.context.settings.due_soon),
         lines=_lines(unit, told, visit),
         history=history(unit, request, runs),
         swaps=list(swap_receipts(unit, request)),

@@ -11,8 +11,6 @@ from service.api.schemas.requests import RequestRead
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.domain.webhooks import DeliveryState
 
-DUE_SOON = timedelta(days=7)
-
 
 class Tone(StrEnum):
     """`good`: done. `busy`: under way. `wait`: somebody or something is waited for. `bad`: needs a person."""
@@ -83,15 +81,15 @@ def state_called(state: RequestState | TargetState) -> Said:
     return _REQUEST_STATES[RequestState(state)]
 
 
-def clock_of(request: RequestRead, now: datetime) -> Said:
-    """How a request stands against its due date."""
+def clock_of(request: RequestRead, now: datetime, soon: timedelta) -> Said:
+    """How a request stands against its due date. `soon`: how long before it that presses."""
     if request.finished_at is not None:
         late = request.finished_at - request.due_at
         return Said(f"{_days(late)} late", Tone.wait) if late > timedelta() else Said("in time", Tone.quiet)
     left = request.due_at - now
     if left < timedelta():
         return Said(f"{_days(-left)} overdue", Tone.bad)
-    return Said(f"{_days(left)} left", Tone.wait if left < DUE_SOON else Tone.quiet)
+    return Said(f"{_days(left)} left", Tone.wait if left < soon else Tone.quiet)
 
 
 def _days(span: timedelta) -> str:
