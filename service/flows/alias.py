@@ -3,7 +3,7 @@
 from service.domain.errors import Conflict, Gone, InvalidInput, UndoesErasure
 from service.domain.states import VersionState
 from service.flows.lookup import VERSION_NAME, find_alias, find_line, find_version
-from service.flows.new_version import point
+from service.flows.new_version import point, remove_alias
 from service.store.database import Unit
 from service.store.tables import Alias, Line, Version
 
@@ -79,6 +79,4 @@ def drop_alias(unit: Unit, adapter: str, name: str, *, actor: str) -> None:
         NotFound: there is no such alias.
     """
     line = unit.lines.lock(find_line(unit, adapter).id)
-    unit.lines.remove_alias(find_alias(unit, line, name))
-    unit.audit(actor, "alias.removed", adapter=line.name, alias=name)
-    unit.emit("alias.removed", adapter=line.name, alias=name)
+    remove_alias(unit, line, find_alias(unit, line, name), actor=actor)

@@ -10,7 +10,7 @@ from service.domain.states import RunState, TargetState
 from service.flows.idle import is_wanted, others_wait
 from service.flows.progress import move_targets
 from service.flows.retire import answer_retired, retire_emptied
-from service.flows.schedule import is_held, is_quiet_now
+from service.flows.schedule import is_held, is_quiet_now, rests_until
 from service.flows.training_data import edited, present, source_version
 from service.flows.vault import Vault
 from service.store.database import Unit
@@ -46,7 +46,7 @@ def claim(unit: Unit, vault: Vault, run_id: str, *, worker: str, lease_s: float)
         return None
     resumed = run.checkpoint is not None
     members = unit.targets.of_run(run.id) if resumed else _members(unit, line, run.kind)
-    if run.kind is RunKind.influence and not members:
+    if not members and _answers_requests_only(run):
         run.state, run.finished_at = RunState.canceled, unit.now
         return None
     last = source_version(unit, line)
@@ -79,6 +79,12 @@ def _is_ready(unit: Unit, line: Line, run: Run) -> bool:
     return run.kind in (RunKind.train, RunKind.import_) or line.anchor_id is not None
 
 
+def _answers_requests_only(run: Run) -> bool:
+    """Not so a rebuild that somebody asked for, or that the ledger's time brought."""
+    is_scheduled = run.urgent or run.because is not None
+    return run.kind is RunKind.influence or (run.kind is RunKind.rebuild and not is_scheduled)
+
+
 def _members(unit: Unit, line: Line, kind: RunKind) -> Sequence[Target]:
     """The waiting targets this run takes: all of the oldest one's batch."""
     if kind not in (RunKind.influence, RunKind.rebuild):
@@ -102,7 +108,7 @@ def waiting_for(unit: Unit, run: Run, pools: set[str]) -> str | None:
     if run.state is not RunState.queued:
         return None
     line = unit.lines.get(run.line_id)
-    if run.not_before is not None and run.not_before > unit.now:
+    if rests_until(unit, run) is not None:
         return run.waits_for
     if run.kind is RunKind.out_of_fold and is_quiet_now(unit, line):
         return Wait.quiet_hours

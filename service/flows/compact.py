@@ -1,11 +1,12 @@
 """Ask for a rebuild: now, or because the ledger's time has come."""
 
+from service.domain.compaction import CompactionReason
 from service.domain.errors import Busy, Conflict
 from service.domain.runs import Lane, RunKind
 from service.domain.states import RunState
 from service.flows.lines import check_in_service
 from service.flows.lookup import find_line
-from service.flows.schedule import start_of
+from service.flows.schedule import rests_until, start_of
 from service.flows.strategy import can_rebuild
 from service.store.database import Unit
 from service.store.tables import Line, Run
@@ -43,7 +44,7 @@ def compact_due(unit: Unit) -> int:
         anchor = unit.versions.find(line.anchor_id)
         if anchor is not None:
             run = _enqueue(unit, line, RunKind.rebuild if can_rebuild(anchor) else RunKind.collapse)
-            run.because = line.rebuild_because
+            run.because = line.rebuild_because or CompactionReason.age
             unit.audit("lethe", "ledger.due", adapter=line.name, run=run.id, because=run.because)
             unit.emit("ledger.due", adapter=line.name, run_id=run.id, because=run.because)
     return len(due)
@@ -51,8 +52,7 @@ def compact_due(unit: Unit) -> int:
 
 def _hurried(unit: Unit, run: Run | None) -> Run | None:
     """A rebuild that waits for its time need not wait any more. None if there is none."""
-    is_held = run is not None and run.not_before is not None and run.not_before > unit.now
-    if run is None or run.kind is not RunKind.rebuild or run.state is not RunState.queued or not is_held:
+    if run is None or (run.kind, run.state) != (RunKind.rebuild, RunState.queued) or rests_until(unit, run) is None:
         return None
     run.urgent = True
     unit.runs.hint(run.id, run.pool, unit.now)

@@ -66,12 +66,13 @@ def hand_back(unit: Unit, run: Run, *, reason: str, counts: bool = True, pause: 
     run.lease_until, run.worker, run.stage = None, None, None
     if not counts:
         run.attempt -= 1
-    # The queued run of the lane takes the members over, with the attempts that they have had: else what kills every
-    # worker would never be given up where requests keep coming. Two queued runs in a lane cannot be.
+    # The queued run of the lane takes over: the members, why it was asked for, and the attempts that they have had, or
+    # what kills every worker would never be given up where requests keep coming. Two queued runs in a lane cannot be.
     next_ = run if successor is None or run.version_id is not None else successor
     run.state = RunState.queued if next_ is run else RunState.canceled
     if next_ is not run:
-        run.finished_at, next_.attempt = unit.now, max(next_.attempt, run.attempt)
+        run.finished_at = unit.now
+        unit.runs.take_over(next_.id, run)
     unit.session.flush()
     move_targets(unit, members, TargetState.queued)
     if run.checkpoint is None:

@@ -108,6 +108,12 @@ def _forget_canary(alias: Alias) -> None:
     alias.canary_id = alias.canary_since = alias.canary_rules = alias.canary_measured = None
 
 
+def remove_alias(unit: Unit, line: Line, alias: Alias, *, actor: str) -> None:
+    unit.lines.remove_alias(alias)
+    unit.audit(actor, "alias.removed", adapter=line.name, alias=alias.name)
+    unit.emit("alias.removed", adapter=line.name, alias=alias.name)
+
+
 def point(unit: Unit, line: Line, name: str, version: Version, *, actor: str) -> Alias:
     """Move or make an alias, without any check. Whatever was on trial there is not any more."""
     alias = unit.lines.alias(line.id, name)

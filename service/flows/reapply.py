@@ -3,6 +3,9 @@
 The journal tells. In one transaction, before anything is served: suppressions come back, keys are destroyed again,
 versions that remember leave service, and requests that were lost are filed again. What can be answered anew is
 answered anew; nothing is served of a line until then.
+
+The journal holds what was erased, not what was decided: a request that was rejected or canceled since the backup is
+open again, for a person to decide once more.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,11 +17,11 @@ from service.flows.refile import refile
 from service.flows.retire import retire
 from service.flows.strategy import can_rebuild, record_choice
 from service.flows.vault import Vault
-from service.flows.withdraw import take_out
+from service.flows.withdraw import take_away
 from service.store.blobs import Blobs
 from service.store.database import Store, Unit
 from service.store.journal import Entry, Journal
-from service.store.tables import JournalRow, Line, Version
+from service.store.tables import JournalRow, Version
 from service.store.tables.base import Json
 
 _RETIRED_BEFORE = "It was retired before an older database was restored."
@@ -103,7 +106,7 @@ def _stop_serving(unit: Unit, line_ids: Collection[str]) -> int:
     for line in found:
         versions = unit.versions.of_line(line.id, VersionState.ready)
         for version in versions:
-            _withdraw(unit, line, version)
+            take_away(unit, line, version)
         count += len(versions)
     return count
 
@@ -117,19 +120,9 @@ def _drop_missing(unit: Unit, blobs: Blobs) -> int:
         if not blobs.exists_tree(version.blob_prefix):
             version.blob_prefix = None
             if version.state is VersionState.ready:
-                _withdraw(unit, unit.lines.get(version.line_id), version)
+                take_away(unit, unit.lines.get(version.line_id), version)
                 count += 1
     return count
-
-
-def _withdraw(unit: Unit, line: Line, version: Version) -> None:
-    for alias in unit.lines.aliases(line.id):
-        if version.id in (alias.version_id, alias.canary_id):
-            unit.lines.remove_alias(alias)
-            unit.audit("lethe", "alias.removed", adapter=line.name, alias=alias.name)
-            unit.emit("alias.removed", adapter=line.name, alias=alias.name)
-    take_out(unit, line, version, actor="lethe")
-    unit.session.flush()
 
 
 def _rebuild_unsolvable(unit: Unit, blobs: Blobs) -> set[str]:

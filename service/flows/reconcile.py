@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from service.domain.adapters import Strategy
+from service.domain.clocks import DUE_SOON
 from service.domain.runs import Lane
 from service.domain.webhooks import KEEP_DELIVERIES
 from service.flows.canary import advance_canaries
@@ -22,7 +23,6 @@ from service.store.database import Store, Unit
 HINT_TIMEOUT_S = 60.0
 # How long a repeated call with an `Idempotency-Key` gets the first answer again.
 KEEP_RESPONSES = timedelta(days=30)
-DUE_SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from service.domain.adapters import Strategy
 from service.domain.operations import Remove, Selection
 from service.domain.states import RequestState, TargetState, request_state
 from service.flows import texts
+from service.flows.decide import release
 from service.flows.enqueue import enqueue_target
 from service.flows.match import LineMatch
 from service.flows.progress import move_targets
@@ -51,18 +52,17 @@ def refile(unit: Unit, vault: Vault, answers: Sequence[Json], *, to_rebuild: Col
             _file(unit, vault, list(by_line.values()), to_rebuild)
             made.append(request_id)
         else:
-            _let_go_on(unit, request_id, by_line)
+            _let_go_on(unit, request, by_line)
     return made
 
 
-def _let_go_on(unit: Unit, request_id: str, lines: Collection[str]) -> None:
-    """It was carried out there, so it was approved."""
-    waiting = [
-        target
-        for target in unit.targets.of_request(request_id)
-        if target.line_id in lines and target.state is TargetState.awaiting_approval
-    ]
-    _queue(unit, waiting)
+def _let_go_on(unit: Unit, request: UnlearningRequest, lines: Collection[str]) -> None:
+    """It was carried out there, so it was approved, and not on hold; what is left of it elsewhere may be."""
+    targets = unit.targets.of_request(request.id)
+    answered = [target for target in targets if target.line_id in lines]
+    _queue(unit, [target for target in answered if target.state is TargetState.awaiting_approval])
+    if request.on_hold and len(answered) == len(targets):
+        release(unit, request.id, actor="lethe")
 
 
 def _file(unit: Unit, vault: Vault, facts: Sequence[Json], to_rebuild: Collection[str]) -> None:

@@ -15,7 +15,7 @@ from service.flows.certify import certify, is_final
 from service.flows.erase import erased_by
 from service.flows.lines import check_in_service
 from service.flows.lookup import find_line
-from service.flows.new_version import reject
+from service.flows.new_version import reject, remove_alias
 from service.flows.progress import move_targets
 from service.flows.trees import shred_derived
 from service.flows.vault import Vault
@@ -91,9 +91,7 @@ def _take_down(unit: Unit, line: Line, *, actor: str) -> None:
     """No alias, no version, no run, no key to derived data. The reconciler deletes what bytes are left."""
     line.anchor_id = line.head_id = line.rebuild_due_at = line.rebuild_because = None
     for alias in unit.lines.aliases(line.id):
-        unit.lines.remove_alias(alias)
-        unit.audit(actor, "alias.removed", adapter=line.name, alias=alias.name)
-        unit.emit("alias.removed", adapter=line.name, alias=alias.name)
+        remove_alias(unit, line, alias, actor=actor)
     for version in unit.versions.of_line(line.id, VersionState.ready, VersionState.quarantined):
         take_out(unit, line, version, actor=actor)
     for version in unit.versions.of_line(line.id, VersionState.preparing):

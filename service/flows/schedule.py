@@ -39,8 +39,9 @@ def start_of(unit: Unit, line: Line, kind: RunKind, *, also: Sequence[Waiting] =
 
 def start_of_run(unit: Unit, line: Line, run: Run, *, also: Sequence[Waiting] = ()) -> Start:
     """When a queued run may begin. One that failed rests before it is tried again, whoever waits."""
-    if run.waits_for is Wait.retry and run.not_before is not None and run.not_before > unit.now:
-        return Start(run.not_before, Wait.retry)
+    until = rests_until(unit, run)
+    if until is not None and run.waits_for is Wait.retry:
+        return Start(until, Wait.retry)
     if run.urgent or run.started_at is not None:
         return Start(unit.now)
     return start_of(unit, line, run.kind, also=also)
@@ -54,6 +55,11 @@ def is_held(unit: Unit, line: Line, run: Run) -> bool:
     return begins.waits_for is not None
 
 
+def rests_until(unit: Unit, run: Run) -> datetime | None:
+    """What a queued run was last told to wait for, if that time has not come."""
+    return run.not_before if run.not_before is not None and run.not_before > unit.now else None
+
+
 def rest(unit: Unit, run: Run, pause: timedelta) -> None:
     """A queued run is not to be tried again before a pause."""
     unit.runs.hint(run.id, run.pool, unit.now, Start(unit.now + pause, Wait.retry))
@@ -62,7 +68,7 @@ def rest(unit: Unit, run: Run, pause: timedelta) -> None:
 
 def reschedule(unit: Unit, line: Line, run: Run) -> None:
     """Something changed of what a queued run waits for: its worker is told if that changes when it may begin."""
-    was_held = run.not_before is not None and run.not_before > unit.now
+    was_held = rests_until(unit, run) is not None
     if not is_held(unit, line, run) and was_held:
         unit.runs.hint(run.id, run.pool, unit.now)
 

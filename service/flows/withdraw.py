@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from service.domain.errors import Conflict
 from service.domain.states import VersionState
 from service.flows.lookup import find_line, find_version
-from service.flows.new_version import end_canary
+from service.flows.new_version import end_canary, remove_alias
 from service.store.database import Unit
 from service.store.tables import Line, Version
 
@@ -36,15 +36,18 @@ def withdraw_due(unit: Unit) -> int:
     """Withdraw every version whose grace period is over. Aliases that still point there are dropped."""
     due = unit.versions.withdrawal_due(unit.now)
     for version in due:
-        line = unit.lines.lock(version.line_id)
-        for alias in unit.lines.aliases(line.id):
-            if alias.version_id == version.id:
-                unit.lines.remove_alias(alias)
-                unit.emit("alias.removed", adapter=line.name, alias=alias.name)
-            elif alias.canary_id == version.id:
-                end_canary(unit, line, alias, actor="lethe", reasons=("withdrawn",))
-        take_out(unit, line, version, actor="lethe")
+        take_away(unit, unit.lines.lock(version.line_id), version)
     return len(due)
+
+
+def take_away(unit: Unit, line: Line, version: Version) -> None:
+    """No longer served, whatever points there: its aliases are dropped, and trials of it end."""
+    for alias in unit.lines.aliases(line.id):
+        if alias.version_id == version.id:
+            remove_alias(unit, line, alias, actor="lethe")
+        elif alias.canary_id == version.id:
+            end_canary(unit, line, alias, actor="lethe", reasons=("withdrawn",))
+    take_out(unit, line, version, actor="lethe")
 
 
 def take_out(unit: Unit, line: Line, version: Version, *, actor: str) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import aliased
 
-from service.domain.compaction import CompactionReason
 from service.domain.ids import new_id
 from service.domain.runs import Lane, RunKind, lane_of
 from service.domain.scheduling import Start
@@ -37,7 +36,6 @@ class RunRepository(Repository):
         version_id: str | None = None,
         start: Start | None = None,
         urgent: bool = False,
-        because: CompactionReason | None = None,
     ) -> str | None:
         """A queued run in the kind's lane and its hint, unless one is queued there already. `start` None: at once.
 
@@ -58,7 +56,6 @@ class RunRepository(Repository):
             "progress": 0.0,
             "swept": False,
             "urgent": urgent,
-            "because": because,
         }
         flavour = pg_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         # psycopg counts no rows for this statement, so ask for what was inserted.
@@ -96,9 +93,20 @@ class RunRepository(Repository):
         not_before = None if start is None or waits_for is None else start.at
         row = insert(OutboxRow).values(run_id=run_id, pool=pool, created_at=now, not_before=not_before)
         self.session.execute(row)
+        self._update_unlocked(run_id, hinted_at=now, not_before=not_before, waits_for=waits_for)
+
+    def take_over(self, run_id: str, before: Run) -> None:
+        """A queued run is to do what another was at, which was tried so often; unless it is locked, as with `hint`."""
+        self._update_unlocked(
+            run_id,
+            attempt=case((Run.attempt < before.attempt, before.attempt), else_=Run.attempt),
+            urgent=case((Run.urgent, True), else_=before.urgent),
+            because=func.coalesce(Run.because, before.because),
+        )
+
+    def _update_unlocked(self, run_id: str, **values: object) -> None:
         unlocked = select(Run.id).where(Run.id == run_id).with_for_update(skip_locked=True)
-        told = {"hinted_at": now, "not_before": not_before, "waits_for": waits_for}
-        self.session.execute(update(Run).where(Run.id.in_(unlocked)).values(told))
+        self.session.execute(update(Run).where(Run.id.in_(unlocked)).values(values))
 
     def queued(self, line_id: str, lane: Lane) -> Run | None:
         return self._in_lane(line_id, lane, RunState.queued)

@@ -219,6 +219,37 @@ def test_what_was_approved_since_the_backup_needs_no_second_approval(house: Hous
         assert house.request(request).outcome is Outcome.done
 
 
+def test_what_was_released_and_answered_since_the_backup_is_not_on_hold(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6))
+    request = house.submit(remove("p0-0"))
+    decide_on(house, decide.hold, request, reason=None)
+    drill.back_up()
+    decide_on(house, decide.release, request)
+    house.serve(line)
+    drill.restore_and_reapply()
+    house.serve(line)
+    assert house.request(request).outcome is Outcome.done
+    assert not house.request(request).on_hold
+
+
+def test_what_was_not_answered_everywhere_may_be_on_hold_for_the_rest(house: House, drill: Drill) -> None:
+    answered, held = house.line("bot", people(6)), house.line("other", people(6))
+    request = house.submit(remove_subject(SUBJECT))
+    decide_on(house, decide.hold, request, reason=None)
+    drill.back_up()
+    decide_on(house, decide.release, request)
+    house.serve(answered)
+    drill.restore_and_reapply()
+    assert house.request(request).on_hold
+    assert served(house, answered) == (set(), set()), "what remembers is not served"
+    assert served(house, held) == ({"production=v1"}, {"v1"})
+
+
+def decide_on(house: House, decision: Callable[..., object], request: str, **why: object) -> None:
+    with house.store.write() as unit:
+        decision(unit, request, actor=ACTOR, **why)
+
+
 def test_a_lost_correction_waits_for_somebody_who_knows_the_text(house: House, drill: Drill) -> None:
     line = house.line("bot", people(6))
     drill.back_up()
@@ -260,6 +291,25 @@ def test_versions_whose_files_went_since_the_backup_leave_service(house: House, 
     with house.store.read() as unit:
         for version in unit.versions.of_line(line):
             assert version.blob_prefix is None or house.blobs.exists_tree(version.blob_prefix)
+
+
+def test_an_alias_outlives_the_trial_of_a_version_whose_files_went(house: House, drill: Drill) -> None:
+    line = house.line("bot", people(6), promotion="canary", canary={"hold_s": 3600})
+    other = house.line("other", people(6))
+    house.submit(remove("p1-0"), adapters=["bot"])
+    house.serve(line)
+    drill.back_up()
+    with house.store.write() as unit:
+        tried = next(v for v in unit.versions.of_line(line) if v.number == 2)
+        assert tried.blob_prefix is not None
+        house.blobs.delete_tree(tried.blob_prefix)
+    house.submit(remove("p1-0"), adapters=["other"])
+    house.serve(other)
+    drill.restore_and_reapply()
+    assert served(house, line) == ({"production=v1"}, {"v1"})
+    with house.store.read() as unit:
+        (alias,) = unit.lines.aliases(line)
+        assert alias.canary_id is None
 
 
 def test_files_that_no_row_names_any_more_are_deleted(house: House, drill: Drill) -> None:

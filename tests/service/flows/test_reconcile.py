@@ -1,8 +1,12 @@
 """Repairs: what dies or gets lost is found by the reconciler, and only by it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
+
+from service.domain.adapters import Strategy
 from service.domain.engine import EngineFailure, FailureClass
 from service.domain.runs import Lane
 from service.domain.scheduling import Wait
@@ -10,7 +14,8 @@ from service.domain.states import RequestState, RunState, VersionState
 from service.flows.alias import set_alias
 from service.flows.claim import MAX_ATTEMPTS, Claim, waiting_for
 from service.flows.compact import rebuild_now
-from service.flows.fail import PAUSES, fail
+from service.flows.decide import cancel
+from service.flows.fail import PAUSES, fail, hand_back
 from service.flows.reconcile import Repairs, reconcile
 from tests.support.house import ACTOR, House, people, remove
 
@@ -37,6 +42,41 @@ class TestLostWorker:
         assert repair(house).expired_leases == 1
         house.serve(line)
         assert house.request(request).state is RequestState.succeeded
+
+    def test_a_rebuild_that_was_asked_for_is_made_by_the_run_that_takes_over(self, house: House) -> None:
+        line = house.line("bot", people(6))
+        with house.store.write() as unit:
+            asked_for = rebuild_now(unit, "bot", actor=ACTOR).id
+        claimed = house.claim(asked_for)
+        assert claimed is not None
+        request = house.submit(remove("p0-0"), strategy=Strategy.rebuild)
+        expire(house, claimed)
+        repair(house)
+        with house.store.write() as unit:
+            cancel(unit, request, actor=ACTOR)
+        again = house.claim_queued(line, Lane.compact)
+        assert (again.run_id != asked_for, again.attempt) == (True, 2)
+
+    def test_taking_a_run_back_does_not_wait_for_who_claims_the_next(self, house: House) -> None:
+        """Whoever claims holds the next run and waits for the line, which whoever takes back holds."""
+        line = house.line("bot", people(6))
+        house.submit(remove("p0-0"))
+        first = house.claim_queued(line)
+        second_request = house.submit(remove("p1-0"))
+        second = house.queued_run(line)
+        assert second is not None
+        with ThreadPoolExecutor(1) as pool, house.store.write() as unit:
+            run = unit.runs.lock(first.run_id)
+            assert run is not None
+            unit.lines.lock(line)
+            claiming = pool.submit(house.claim, second)
+            with pytest.raises(TimeoutError):
+                claiming.result(timeout=0.3)
+            hand_back(unit, run, reason="worker-lost")
+        claimed = claiming.result(timeout=10)
+        assert claimed is not None
+        house.answer(claimed)
+        assert house.request(second_request).state is RequestState.succeeded
 
     def test_the_last_attempt_is_a_persons_business(self, house: House) -> None:
         line = house.line("bot", people(6), recipe=None)

@@ -153,6 +153,17 @@ class TestWindow:
         assert heard(house) == [run.id]
         assert can_claim(house, run)
 
+    @pytest.mark.parametrize("way", [cancel, hold])
+    def test_a_rebuild_that_nobody_wants_any_more_does_not_begin(
+        self, house: House, clock: Clock, line: str, way: Callable[..., object]
+    ) -> None:
+        request = house.submit(remove("p0-0"), strategy=Strategy.rebuild)
+        with house.store.write() as unit:
+            way(unit, request, actor=ACTOR, **({"reason": None} if way is hold else {}))
+        clock(after(seconds=60))
+        assert not can_claim(house, queued(house, line, Lane.compact))
+        assert house.queued_run(line, Lane.compact) is None
+
     @pytest.mark.parametrize("way", ["approve", "release"])
     def test_it_runs_while_people_decide(self, house: House, clock: Clock, line: str, way: str) -> None:
         change(house, require_approval=way == "approve")
