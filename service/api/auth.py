@@ -5,7 +5,8 @@ form and checksum, is refused before the database is asked; the one of LETHE_ADM
 """
 
 import hmac
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -14,10 +15,13 @@ from service.api.actor import Actor
 from service.api.context import Context, InContext
 from service.api.oidc.provider import looks_like_jwt
 from service.api.scopes import SCOPE_OF
-from service.domain.errors import Forbidden, Unauthenticated
+from service.domain.errors import Forbidden, LetheError, Unauthenticated
 from service.domain.scopes import Scope
 from service.evidence.tokens import well_formed
 from service.settings import Settings
+
+Standing: TypeAlias = Callable[[], bool]
+"""Whether what a call that lasts was made with is good now: not revoked, replaced or expired since."""
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -115,4 +119,20 @@ def _key_holder(context: Context, hashed: str) -> Actor:
     return Actor(key.id, frozenset(map(Scope, key.scopes)), lines)
 
 
+def _standing(
+    context: InContext, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Standing:
+    def is_good() -> bool:
+        if credentials is None:
+            return False
+        try:
+            _actor(context, credentials.credentials, context.vault.hashes.api_key(credentials.credentials))
+        except LetheError:
+            return False
+        return True
+
+    return is_good
+
+
 Caller = Annotated[Actor, Depends(authenticate)]
+InStanding = Annotated[Standing, Depends(_standing)]

@@ -33,19 +33,17 @@ async def follow_events(
     after = position(last_event_id, None)
     if after is None:
         after = await run_in_threadpool(feed.newest)
-    stopping = anyio.Event()
-    token = session_token(request, visit.context.settings) or ""
-    return streamed(feed, _news(feed, feed.follow(after, stopping), about, token), stopping)
+    context, stopping = visit.context, anyio.Event()
+    token = session_token(request, context.settings) or ""
+
+    def is_signed_in() -> bool:
+        return holder_of(context.store, context.vault, token, is_use=False) is not None
+
+    return streamed(feed, _news(feed, feed.follow(after, stopping, is_signed_in), about), stopping)
 
 
-async def _news(
-    feed: Feed, events: AsyncIterator[EventRead], about: str | None, token: str
-) -> AsyncIterator[ServerSentEvent]:
-    """Until the session is over."""
-    context = feed.context
+async def _news(feed: Feed, events: AsyncIterator[EventRead], about: str | None) -> AsyncIterator[ServerSentEvent]:
     async for event in events:
-        if await run_in_threadpool(holder_of, context.store, context.vault, token, is_use=False) is None:
-            return
         if about is None or event.request == about or await run_in_threadpool(_serves, feed, event.run, about):
             yield ServerSentEvent(data=event.type, event="news", id=str(event.id), retry=RECONNECT_MS)
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from service.api.actor import Actor
-from service.api.auth import Caller
+from service.api.auth import Caller, InStanding, Standing
 from service.api.context import Context, InContext
 from service.api.errors import Malformed
 from service.api.limits import Limits
@@ -68,16 +68,18 @@ class Feed:
         with self.context.store.read() as unit:
             return unit.feed.last_seq()
 
-    async def follow(self, after: int, stopping: anyio.Event) -> AsyncIterator[EventRead]:
-        """Everything after an event, then whatever comes until the server stops."""
-        while not stopping.is_set():
+    async def follow(self, after: int, stopping: anyio.Event, is_welcome: Standing) -> AsyncIterator[EventRead]:
+        """Everything after an event, then whatever comes until the server stops or the caller may not know it."""
+        while not stopping.is_set() and await run_in_threadpool(is_welcome):
             newest = await run_in_threadpool(self.newest)
-            while events := await run_in_threadpool(self.read, after, _BATCH):
-                for event in events:
-                    yield event
+            events = await run_in_threadpool(self.read, after, _BATCH)
+            for event in events:
+                yield event
+            if events:
                 after = events[-1].id
-            after = max(after, newest)
-            await self._news(after, stopping)
+            else:
+                after = max(after, newest)
+                await self._news(after, stopping)
 
     async def _news(self, after: int, stopping: anyio.Event) -> None:
         """Wait until the feed has grown, or the server stops."""
@@ -109,6 +111,7 @@ async def list_events(
     context: InContext,
     actor: Caller,
     paging: InPages,
+    is_welcome: InStanding,
     adapter: Annotated[str | None, Query(max_length=63, description="Only events of this line.")] = None,
     request: Annotated[str | None, Query(max_length=48, description="Only events of this request.")] = None,
     run: Annotated[str | None, Query(max_length=48, description="Only events of this run.")] = None,
@@ -131,7 +134,7 @@ async def list_events(
         after = await run_in_threadpool(feed.newest) if start == "now" else 0
     if STREAM in accept:
         stopping = anyio.Event()
-        return streamed(feed, _messages(after, feed.follow(after, stopping)), stopping)
+        return streamed(feed, _messages(after, feed.follow(after, stopping, is_welcome)), stopping)
     items = await run_in_threadpool(feed.read, after, min(paging.limit, MAX_LIMIT))
     last = items[-1].id if items else after
     return EventPage(items=items, next_cursor=str(paging.after(str(last), "events", feed.filters)))

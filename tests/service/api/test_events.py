@@ -204,6 +204,15 @@ class TestStream:
             seen = take(events, 5)
         assert all('"adapter":"other"' in event.data for event in seen)
 
+    def test_it_ends_when_its_key_is_revoked(self, api: Api, line: str, url: str) -> None:
+        made = api.client.post("/v1/keys", json={"name": "k", "scopes": ["events:read"]}).json()
+        with stream(url, key=made["token"], start="now") as events:
+            api.submit_over(api.client, "p1-0")
+            assert next(events).type == "request.created"
+            assert api.client.delete(f"/v1/keys/{made['id']}").status_code == 204
+            api.submit_over(api.client, "p2-0")
+            assert [event.data for event in events if "request.created" in event.type] == []
+
 
 def test_a_stream_outlives_the_server(api: Api, line: str) -> None:
     """The client goes on with another server of the same database after the event it had last."""
