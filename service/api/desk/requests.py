@@ -12,7 +12,7 @@ from service.api.desk.route import DeskRoute
 from service.api.desk.visit import Visit, permitted
 from service.api.paging import Paging
 from service.api.views.request_rows import COLUMNS, request_rows
-from service.api.views.requests import request_read
+from service.api.views.requests import requests_read
 from service.domain.states import RequestState
 from service.domain.subjects import SubjectKind
 
@@ -34,7 +34,7 @@ def list_requests(
     with visit.context.store.read() as unit:
         asked = wanted.as_stored(unit, visit)
         page = unit.requests.list(asked, after=paging.position("desk requests", wanted.named), limit=paging.limit)
-        rows = [request_read(unit, one) for one in page.items]
+        rows = requests_read(unit, page.items)
         lines = [line.name for line in unit.lines.list() if visit.actor.sees(line.name)]
     older = paging.after(page.next, "desk requests", wanted.named)
     return render(

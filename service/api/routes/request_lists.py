@@ -15,7 +15,7 @@ from service.api.paging import InPages, Paging
 from service.api.problems import problems
 from service.api.schemas.request_lists import RequestPage, RequestSearch
 from service.api.views.request_rows import COLUMNS, request_rows
-from service.api.views.requests import PATH, request_read
+from service.api.views.requests import PATH, requests_read
 from service.api.visibility import view_of, visible_line
 from service.domain.clocks import Moment
 from service.domain.states import RequestState
@@ -95,7 +95,7 @@ def _answer(
                 "unlearning-requests", list(COLUMNS), request_rows(asked.context.store, wanted, start)
             )
         page = unit.requests.list(wanted, after=start, limit=asked.paging.limit)
-        items = [request_read(unit, request) for request in page.items]
+        items = requests_read(unit, page.items)
     return RequestPage(items=items, next_cursor=asked.paging.after(page.next, "requests", filters))
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from service.api.paging import MAX_LIMIT
 from service.api.schemas.requests import RequestRead
-from service.api.views.requests import request_read
+from service.api.views.requests import requests_read
 from service.store.database import Store
 from service.store.repositories import RequestFilter
 
@@ -52,7 +52,7 @@ def request_rows(store: Store, wanted: RequestFilter, start: str | None = None) 
     while more:
         with store.read() as unit:
             page = unit.requests.list(wanted, after=start, limit=MAX_LIMIT)
-            rows = [_row(request_read(unit, request)) for request in page.items]
+            rows = [_row(read) for read in requests_read(unit, page.items)]
         yield from rows
         start, more = page.next, page.next is not None
 

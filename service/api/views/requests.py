@@ -1,6 +1,9 @@
 """Unlearning requests and their proof, as clients see them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 
 from service.api.schemas.common import Failure
 from service.api.schemas.plans import LinePlanRead, NearDuplicateRead, PlanRead
@@ -17,27 +20,54 @@ from service.api.schemas.requests import (
     TargetReport,
 )
 from service.api.views.adapters import version_name
-from service.domain.runs import answering, lane_of
+from service.domain.runs import Lane, answering, lane_of
 from service.domain.states import TERMINAL_REQUEST_STATES, TargetState
 from service.flows.claim import waiting_for
 from service.flows.decisions import decisions_of
 from service.flows.facts import acceptance_of, replica_facts
 from service.flows.plan import Plan
 from service.store.database import Unit
+from service.store.repositories import NamedTarget
 from service.store.tables import Certificate, Run, Target, UnlearningRequest
 
 PATH = "/v1/unlearning-requests"
 
 
 def request_read(unit: Unit, request: UnlearningRequest) -> RequestRead:
-    return RequestRead.model_validate(_members(unit, request))
+    return requests_read(unit, [request])[0]
+
+
+def requests_read(unit: Unit, requests: Sequence[UnlearningRequest]) -> list[RequestRead]:
+    return [RequestRead.model_validate(members) for members in _members(unit, requests)]
 
 
 def request_accepted(unit: Unit, request: UnlearningRequest) -> RequestAccepted:
-    return RequestAccepted.model_validate({**_members(unit, request), "receipt": request.receipt})
+    (members,) = _members(unit, [request])
+    return RequestAccepted.model_validate({**members, "receipt": request.receipt})
 
 
-def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
+def _members(unit: Unit, requests: Sequence[UnlearningRequest]) -> Iterator[dict[str, object]]:
+    """What a page of requests needs is asked for once: their targets, and every line's queued runs."""
+    targets = unit.targets.of_requests([request.id for request in requests])
+
+    @cache
+    def wait_of(line_id: str, lane: Lane) -> _Wait:
+        run = unit.runs.queued(line_id, lane)
+        return _Wait(None, None) if run is None else _Wait(run.not_before, waiting_for(unit, run, {run.pool}))
+
+    for request in requests:
+        yield _request(unit, request, [_target(request, one, wait_of) for one in targets.get(request.id, ())])
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Until when a queued run waits, and what for."""
+
+    until: datetime | None
+    what: str | None
+
+
+def _request(unit: Unit, request: UnlearningRequest, targets: list[TargetRead]) -> dict[str, object]:
     is_terminal = request.state in TERMINAL_REQUEST_STATES
     return {
         "id": request.id,
@@ -59,25 +89,26 @@ def _members(unit: Unit, request: UnlearningRequest) -> dict[str, object]:
         "finished_at": request.finished_at,
         "rejection_code": request.rejection_code,
         "decisions": decisions_of(request),
-        "targets": [_target(unit, request, target) for target in unit.targets.of_request(request.id)],
+        "targets": targets,
         "failure": _failure(request.failure),
         "links": _links(request),
     }
 
 
-def _target(unit: Unit, request: UnlearningRequest, target: Target) -> TargetRead:
+def _target(request: UnlearningRequest, named: NamedTarget, wait_of: Callable[[str, Lane], _Wait]) -> TargetRead:
+    target = named.target
     waits = target.state is TargetState.queued and not request.on_hold
-    run = unit.runs.queued(target.line_id, lane_of(answering(target.strategy))) if waits else None
+    wait = wait_of(target.line_id, lane_of(answering(target.strategy))) if waits else _Wait(None, None)
     return TargetRead(
-        adapter=unit.lines.get(target.line_id).name,
+        adapter=named.line,
         state=target.state,
         strategy=target.strategy,
         strategy_reason=target.choices[-1]["reason"] if target.choices else None,
         instance_count=target.instance_count,
         run=target.run_id,
-        not_before=None if run is None else run.not_before,
-        waiting_for=None if run is None else waiting_for(unit, run, {run.pool}),
-        version=version_name(unit, target.version_id),
+        not_before=wait.until,
+        waiting_for=wait.what,
+        version=None if named.version is None else f"v{named.version}",
         claim_level=target.claim_level,
         shred_by=target.shred_by,
         failure=_failure(target.failure),

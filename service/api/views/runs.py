@@ -40,10 +40,8 @@ def run_read(unit: Unit, run: Run, *, pools: set[str]) -> RunRead:
 
 def _made_by(unit: Unit, run: Run) -> str | None:
     """The newest version that this run published."""
-    if run.state is not RunState.succeeded:
-        return None
-    made = [version.id for version in unit.versions.of_line(run.line_id) if version.run_id == run.id]
-    return made[-1] if made else None
+    made = unit.versions.newest_of_run(run.id) if run.state is RunState.succeeded else None
+    return None if made is None else made.id
 
 
 def _failure(failure: dict[str, object] | None) -> dict[str, object] | None:

@@ -13,7 +13,7 @@ from service.store.repositories.request_filter import RequestFilter
 from service.store.repositories.requests import RequestRepository
 from service.store.repositories.runs import RunRepository
 from service.store.repositories.serving import ServingRepository
-from service.store.repositories.targets import TargetRepository
+from service.store.repositories.targets import NamedTarget, TargetRepository
 from service.store.repositories.texts import TextRepository
 from service.store.repositories.trees import TreeRepository
 from service.store.repositories.versions import VersionRepository
@@ -29,6 +29,7 @@ __all__ = [
     "JournalRepository",
     "LedgerRepository",
     "LineRepository",
+    "NamedTarget",
     "ReportRepository",
     "RequestFilter",
     "RequestRepository",

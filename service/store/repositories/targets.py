@@ -1,6 +1,7 @@
 """Targets and what they ask of instances."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
@@ -10,7 +11,7 @@ from service.domain.scheduling import Waiting
 from service.domain.states import NEVER_SERVED, TargetState
 from service.store.repositories.base import Repository
 from service.store.repositories.texts import chunks
-from service.store.tables import LedgerEntry, Target, TargetEdit, UnlearningRequest
+from service.store.tables import LedgerEntry, Line, Target, TargetEdit, UnlearningRequest, Version
 
 # Below the policy's claim level a target may need attention although it was answered: that one is in the ledger.
 _OPEN = or_(
@@ -34,6 +35,15 @@ def _waits(line_id: str, *, rebuild: bool) -> ColumnElement[bool]:
     return and_(queued, UnlearningRequest.on_hold.is_(False), wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedTarget:
+    """A target with its line's name and the number of the version that answers it, if one does."""
+
+    target: Target
+    line: str
+    version: int | None
+
+
 class TargetRepository(Repository):
     def add(self, target: Target, edits: list[dict[str, object]]) -> None:
         self.session.add(target)
@@ -46,6 +56,20 @@ class TargetRepository(Repository):
 
     def of_request(self, request_id: str) -> Sequence[Target]:
         return self.session.scalars(select(Target).where(Target.request_id == request_id).order_by(Target.id)).all()
+
+    def of_requests(self, request_ids: Iterable[str]) -> Mapping[str, Sequence[NamedTarget]]:
+        """By request; one that affects no line is missing."""
+        query = (
+            select(Target, Line.name, Version.number)
+            .join(Line, Line.id == Target.line_id)
+            .outerjoin(Version, Version.id == Target.version_id)
+            .where(Target.request_id.in_(list(request_ids)))
+            .order_by(Target.id)
+        )
+        found: dict[str, list[NamedTarget]] = {}
+        for target, line, version in self.session.execute(query):
+            found.setdefault(target.request_id, []).append(NamedTarget(target, line, version))
+        return found
 
     def of_run(self, run_id: str) -> Sequence[Target]:
         return self.session.scalars(select(Target).where(Target.run_id == run_id).order_by(Target.id)).all()

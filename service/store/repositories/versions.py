@@ -46,6 +46,11 @@ class VersionRepository(Repository):
             query = query.where(Version.state.in_(states))
         return self.session.scalars(query).all()
 
+    def newest_of_run(self, run_id: str) -> Version | None:
+        """The newest version that a run published."""
+        query = select(Version).where(Version.run_id == run_id).order_by(Version.number.desc()).limit(1)
+        return self.session.scalar(query)
+
     def lowest_covering(self, line_id: str, seq: int) -> Version | None:
         """The oldest version in service that covers the ledger up to `seq`."""
         return self.session.scalar(

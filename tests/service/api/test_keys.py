@@ -1,38 +1,22 @@
 """API keys: shown once, revoked at once, never stronger than their maker, blind to foreign lines."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event
 
 from service.domain.scopes import Scope
 from service.evidence.tokens import new_token, well_formed
 from service.flows.keys import ensure_admin_key
-from service.store.database import Store
 from service.store.tables import ApiKey, ApiToken
 from tests.support.api import ADMIN_KEY, EVERY_SCOPE, NDJSON, Api, assert_problem, erasure, jsonl, removal
 from tests.support.api_server import served
 from tests.support.house import people
+from tests.support.statements import statements
 
 URL = "/v1/keys"
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    """The SQL that is executed meanwhile."""
-    executed: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        executed.append(statement)
-
-    event.listen(store.engine, "before_cursor_execute", note)
-    yield executed
-    event.remove(store.engine, "before_cursor_execute", note)
 
 
 class TestCreate:

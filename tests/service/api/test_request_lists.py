@@ -17,6 +17,7 @@ from service.api.views import request_rows
 from service.api.views.request_rows import COLUMNS
 from tests.support.api import Api, assert_problem, correction, erasure, removal
 from tests.support.house import people
+from tests.support.statements import statements
 
 URL = "/v1/unlearning-requests"
 CSV = {"Accept": "text/csv"}
@@ -107,6 +108,25 @@ class TestFilters:
         for body in ({}, {**search, "subject": "Person 1"}):
             other = api.client.post(f"{URL}/search", json=body, params={"cursor": str(cursor)})
             assert_problem(other, 400, "invalid-cursor")
+
+
+def test_a_longer_page_costs_the_database_no_more(api: Api) -> None:
+    line = api.line("bot", people(20))
+    api.line("other", people(20))
+
+    def cost() -> int:
+        with statements(api.store) as executed:
+            ids(api.client.get(URL))
+        return len(executed)
+
+    for answered, waiting in (("p0-0", "p1-0"), ("p2-0", "p3-0")):
+        api.submit_over(api.client, answered)
+        api.serve(line)
+        filed(api, removal(waiting))
+    few = cost()
+    for number in range(4, 12):
+        filed(api, removal(f"p{number}-0"))
+    assert cost() == few
 
 
 class TestSubjects:
