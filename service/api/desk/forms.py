@@ -13,6 +13,7 @@ from service.api.context import InContext
 from service.api.desk.origin import check_origin
 from service.api.desk.visit import NotSignedIn, session_token
 from service.api.problems import as_lethe_error
+from service.domain.clocks import EARLIEST, LATEST
 from service.domain.errors import Forbidden, InvalidInput
 
 TOKEN = "form_token"
@@ -39,14 +40,19 @@ class Fields:
         return [line for line in lines if line]
 
     def day(self, name: str) -> date | None:
-        """Raises InvalidInput: it is no date."""
+        """Raises InvalidInput: it is no date, or lies too far off for calendar arithmetic."""
         given = self.text(name)
         if given is None:
             return None
         try:
-            return date.fromisoformat(given)
+            day = date.fromisoformat(given)
         except ValueError:
             raise InvalidInput("This is no date.", field=name, fix="Write it as 2026-03-31.") from None
+        if not EARLIEST.date() < day < LATEST.date():
+            raise InvalidInput(
+                "The date does not lie between 2000 and 2200.", field=name, fix="Write it as 2026-03-31."
+            )
+        return day
 
     def everything(self) -> dict[str, list[str]]:
         """All of it, for a page that shows the form again, without the token."""

@@ -1,6 +1,7 @@
 """One request at the desk: its story, the decisions that are offered and taken, and its documents."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.api import Api, erasure, removal
 from tests.support.desk import Visitor, visitor
 from tests.support.desk_world import HOSTILE
 from tests.support.house import people
-from tests.support.html_page import Page
+from tests.support.html_page import Page, parsed
 
 MANAGE = (Scope.requests_read, Scope.requests_manage, Scope.requests_approve)
 
@@ -248,3 +249,15 @@ def test_nothing_found_is_an_answer(api: Api, line: str) -> None:
     page = visitor(api).page(address(request_id))
     assert "Nothing found" in page.text
     assert "nothing had to be forgotten" in page.text
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_date_at_the_end_of_the_calendar(sqlite_url: str, tmp_path: Path, day: str) -> None:
+    """Moved into UTC it would be none."""
+    api = Api(tmp_path / "home", sqlite_url, time_zone="America/New_York")
+    api.line("bot", people(10))
+    request_id = api.submit_over(api.client)
+    response = visitor(api).post(f"{address(request_id)}/extend", due_at=day, reason="it takes long")
+    assert response.status_code == 422
+    assert "between 2000 and 2200" in parsed(response.text).text
+    api.store.close()
