@@ -41,6 +41,7 @@ class Place:
 
 MENU = (
     Place("/desk/requests", "Requests", "list_requests"),
+    Place("/desk/summary", "Summary", "get_summary"),
     Place("/desk/lines", "Adapter lines", "list_adapters"),
     Place("/desk/webhooks", "Webhooks", "list_webhook_endpoints"),
     Place("/desk/inbound", "Inbound", "list_inbound_endpoints"),

@@ -14,6 +14,7 @@ from service.api.desk import (
     sign_in,
     start,
     static,
+    summary,
     webhooks,
 )
 
@@ -27,6 +28,7 @@ MODULES = (
     request,
     documents,
     new_request,
+    summary,
     lines,
     webhooks,
     records,

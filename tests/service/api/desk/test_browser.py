@@ -98,6 +98,7 @@ def places(world: World) -> dict[str, str]:
         "stuck": f"/desk/requests/{world.stuck}",
         "overdue": f"/desk/requests/{world.overdue}",
         "new": "/desk/new",
+        "summary": "/desk/summary?first=2020-01-01&last=",
         "lines": "/desk/lines",
         "line": "/desk/lines/support-bot",
         "webhooks": "/desk/webhooks",

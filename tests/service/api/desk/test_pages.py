@@ -27,6 +27,8 @@ PAGES = {
     "/desk/requests/{request}/receipt": "get_receipt",
     "/desk/requests/{request}/certificates/{certificate}": "list_certificates",
     "/desk/new": "create_plan",
+    "/desk/summary": "get_summary",
+    "/desk/summary.csv": "get_summary",
     "/desk/lines": "list_adapters",
     "/desk/lines/support-bot": "get_adapter",
     "/desk/webhooks": "list_webhook_endpoints",
@@ -171,7 +173,7 @@ def test_the_menu_offers_what_the_scopes_allow(furnished: Furnished) -> None:
 def test_keys_bound_to_lines_are_offered_nothing_of_the_whole_deployment(furnished: Furnished) -> None:
     bound = visitor(furnished.api, lines=["support-bot"])
     links = [one.attributes["href"] for one in bound.page("/").all("a") if "nav" in one.inside]
-    assert links == ["/desk/requests", "/desk/lines"]
+    assert links == ["/desk/requests", "/desk/summary", "/desk/lines"]
     for path in ("/desk/webhooks", "/desk/webhooks/{hook}", "/desk/inbound", "/desk/audit", "/desk/audit/export"):
         assert bound.get(filled(path, furnished)).status_code == 403
 
