@@ -6,6 +6,9 @@ from service.api.desk.forms import Fields, checked
 from service.api.schemas.requests import RequestCreate
 from service.domain.errors import InvalidInput
 
+# What a plan shows near duplicates for.
+FORGETS = ("subject", "instances")
+
 
 def request_of(fields: Fields, zone: tzinfo) -> RequestCreate:
     """A day of receipt begins by the clock of the zone. Raises InvalidInput."""
@@ -13,7 +16,7 @@ def request_of(fields: Fields, zone: tzinfo) -> RequestCreate:
     return checked(
         RequestCreate,
         {
-            "operations": [_operation(fields)],
+            "operations": [_operation(fields), *_also(fields)],
             "adapters": fields.many("adapters") or None,
             "strategy": fields.text("strategy"),
             "client_reference": fields.text("client_reference"),
@@ -46,6 +49,14 @@ def _operation(fields: Fields) -> dict[str, object]:
                 "prompt": fields.verbatim("prompt"),
             }
     raise InvalidInput("Nothing is asked for.", field="what", fix="Choose what shall be done.")
+
+
+def _also(fields: Fields) -> list[dict[str, object]]:
+    """Instances much like those that are to be forgotten, which were ticked in the plan."""
+    ticked = fields.many("also")
+    if not ticked or fields.text("what") not in FORGETS:
+        return []
+    return [{"type": "remove", "select": {"instance_ids": list(dict.fromkeys(ticked))}}]
 
 
 def _subject(fields: Fields) -> object:

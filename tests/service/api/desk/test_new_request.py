@@ -102,6 +102,39 @@ def test_the_plan_tells_share_copies_strategy_time_and_claim(api: Api) -> None:
     assert "Somebody else has to approve" in text
 
 
+class TestNearDuplicates:
+    STORY = "Once upon a time there was a king who had three daughters, and the youngest of them was called"
+
+    @pytest.fixture
+    def somebody(self, api: Api) -> Visitor:
+        told = [{"id": name, "subject": name, "prompt": "Tell!", "completion": f"{self.STORY} {name}."}
+                for name in ("ada", "eve")]  # fmt: skip
+        api.line("bot", [*people(30), *told])
+        return visitor(api)
+
+    def test_what_is_ticked_is_forgotten_too(self, api: Api, somebody: Visitor) -> None:
+        page = planned(somebody, what="subject", subject="ada")
+        (tick,) = [one.attributes for one in page.all("input") if one.attributes["name"] == "also"]
+        assert (tick["value"], tick["form"], "checked" in tick) == ("eve", "file", False)
+        assert "file" in [one.attributes.get("id") for one in page.all("form")]
+        location = filed(somebody, {**to_file(page), "also": ["eve"]})
+        (target,) = api.targets(location.removeprefix("/desk/requests/").removesuffix("?done=filed"))
+        assert target.instance_count == 2
+
+    def test_the_plan_can_be_made_again_with_it(self, api: Api, somebody: Visitor) -> None:
+        page = planned(somebody, what="subject", subject="ada", also="eve")
+        assert "2 instances" in page.text
+        assert "would stay" not in page.text
+        (tick,) = [one.attributes for one in page.all("input") if one.attributes.get("type") == "checkbox"
+                   and one.attributes["name"] == "also"]  # fmt: skip
+        assert (tick["value"], "checked" in tick, "form" in tick) == ("eve", True, False)
+        assert to_file(page)["also"] == ["eve"]
+
+    def test_a_correction_takes_none_along(self, api: Api, somebody: Visitor) -> None:
+        page = planned(somebody, what="correct", correct_id="ada", completion="Another answer.", also="eve")
+        assert "1 instance" in page.text
+
+
 def test_sent_twice_it_is_filed_once(api: Api, line: str) -> None:
     somebody = visitor(api)
     fields = to_file(planned(somebody, **SUBJECT))
