@@ -268,7 +268,11 @@ def requests_table(requests: Sequence[Request]) -> Table:
     table = _table("request", "state", "due", "adapter", "target", "strategy", "version", "claim")
     for request in requests:
         state = _state(request.state) + (f" ({request.outcome})" if request.outcome else "")
-        first = (request.id, state + (" [yellow]held[/]" if request.on_hold else ""), f"{request.due_at:%Y-%m-%d}")
+        first = (
+            request.id,
+            state + (" [yellow]held[/]" if request.on_hold else ""),
+            f"{request.due_at:%Y-%m-%d %H:%M}",
+        )
         for number, target in enumerate(request.targets):
             table.add_row(
                 *(first if number == 0 else ("", "", "")),

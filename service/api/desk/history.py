@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from service.api.desk.words import Tone, moment, short_id, state_called
@@ -31,20 +31,21 @@ class Happening:
     adapter: str | None
 
 
-def history(unit: Unit, request: UnlearningRequest, run_ids: Iterable[str]) -> list[Happening]:
-    """Oldest first: the events of the request and of the runs that served it."""
+def history(unit: Unit, request: UnlearningRequest, run_ids: Iterable[str], zone: tzinfo) -> list[Happening]:
+    """Oldest first: the events of the request and of the runs that served it. `zone`: where days are counted."""
     events = {event.seq: event for event in unit.feed.events(0, limit=_LONGEST, request_id=request.id)}
     for run_id in run_ids:
         events.update(
             {event.seq: event for event in unit.feed.events(0, limit=_LONGEST, run_id=run_id, without=NOISE)}
         )
     told = [happening(event) for _, event in sorted(events.items()) if event.type not in _TOLD_AS_DECISIONS]
-    return sorted([*told, *map(_decided, decisions_of(request))], key=lambda one: one.at)
+    decided = [_decided(decision, zone) for decision in decisions_of(request)]
+    return sorted([*told, *decided], key=lambda one: one.at)
 
 
-def _decided(decision: Decision) -> Happening:
+def _decided(decision: Decision, zone: tzinfo) -> Happening:
     more = [] if decision.reason_code is None else [MEANINGS[decision.reason_code]]
-    more += [] if decision.due_at is None else [f"To {moment(decision.due_at)}."]
+    more += [] if decision.due_at is None else [f"To {moment(decision.due_at, zone)}."]
     more += [] if decision.reason is None else [decision.reason]
     text = f"{DECISION_WORDS[decision.verb]} by {short_id(decision.by)}" + (f": {' '.join(more)}" if more else "")
     return Happening(decision.at, text, Tone.wait, None, None)

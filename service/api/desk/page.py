@@ -53,7 +53,8 @@ def render(request: Request, template: str, *, status: int = HTTPStatus.OK, **va
     """A page. Whatever is put into it is escaped."""
     visit: Visit | None = getattr(request.state, "visit", None)
     menu = [] if visit is None else [place for place in MENU if visit.may(place.operation)]
-    here = {"visit": visit, "menu": menu, "path": request.url.path, "now": datetime.now(UTC)}
+    zone = request.app.state.context.settings.zone
+    here = {"visit": visit, "menu": menu, "path": request.url.path, "now": datetime.now(UTC), "zone": zone}
     return HTMLResponse(_ENVIRONMENT.get_template(f"desk/{template}").render({**here, **values}), status)
 
 

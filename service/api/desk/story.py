@@ -55,7 +55,7 @@ def story(unit: Unit, request: UnlearningRequest, visit: Visit) -> Story:
         state=state_of(told.request),
         clock=clock_of(told.request, unit.now, visit.context.settings.due_soon),
         lines=_lines(unit, told, visit),
-        history=history(unit, request, runs),
+        history=history(unit, request, runs, zone),
         swaps=list(swap_receipts(unit, request)),
         offered=offered(unit, request, visit),
         latest=latest_due_at(request.received_at, request.regulation, zone),

@@ -94,7 +94,6 @@ InAsked = Annotated[Asked, Depends(_asked)]
 
 @router.get("")
 def show_summary(request: Request, visit: MaySum, asked: InAsked) -> Response:
-    zone = visit.context.settings.zone
     with visit.context.store.read() as unit:
         read = asked.of(unit, visit)
         lines = [line.name for line in unit.lines.list() if visit.actor.sees(line.name)]
@@ -105,8 +104,7 @@ def show_summary(request: Request, visit: MaySum, asked: InAsked) -> Response:
         read=read,
         groups=_groups(read),
         lines=lines,
-        periods=periods(_today(zone)),
-        zone=str(zone),
+        periods=periods(_today(visit.context.settings.zone)),
         meanings=MEANINGS,
     )
 

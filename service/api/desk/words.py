@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
@@ -105,12 +105,13 @@ def asked_for(counts: Mapping[str, int]) -> str:
     return ", ".join(OPERATIONS.get(type_, type_) + (f" ×{n}" if n > 1 else "") for type_, n in counts.items())
 
 
-def moment(value: datetime) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def moment(value: datetime, zone: tzinfo) -> str:
+    return f"{value.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def day(value: datetime) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d}"
+def day(value: datetime, zone: tzinfo) -> str:
+    """The day in the zone where legal clocks are counted: in UTC a due date in America would be the day after."""
+    return f"{value.astimezone(zone):%Y-%m-%d}"
 
 
 def ago(value: datetime, now: datetime) -> str:

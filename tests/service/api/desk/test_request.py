@@ -1,6 +1,7 @@
 """One request at the desk: its story, the decisions that are offered and taken, and its documents."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -260,4 +261,24 @@ def test_a_date_at_the_end_of_the_calendar(sqlite_url: str, tmp_path: Path, day:
     response = visitor(api).post(f"{address(request_id)}/extend", due_at=day, reason="it takes long")
     assert response.status_code == 422
     assert "between 2000 and 2200" in parsed(response.text).text
+    api.store.close()
+
+
+def test_due_days_are_those_of_the_time_zone(sqlite_url: str, tmp_path: Path) -> None:
+    """In UTC they would be the day after, and the last one that is offered would be refused."""
+    api = Api(tmp_path / "home", sqlite_url, time_zone="America/Los_Angeles")
+    api.line("bot", people(10))
+    received = datetime.now(UTC) - timedelta(days=3)
+    request_id = api.client.post(
+        "/v1/unlearning-requests", json=removal("p1-0", regulation="ccpa", received_at=received.isoformat())
+    ).json()["id"]
+    day = received.astimezone(api.settings.zone).date()
+    somebody = visitor(api)
+    (last,) = [one.attributes["max"] for one in somebody.page(address(request_id)).all("input")
+               if one.attributes.get("name") == "due_at"]  # fmt: skip
+    assert last == (day + timedelta(days=90)).isoformat()
+    assert (day + timedelta(days=45)).isoformat() in somebody.page("/desk/requests").text
+    page = decided(somebody, request_id, "extend", due_at=last, reason="it takes long")
+    assert re.search(rf"{last} 23:59 P[SD]T The request is due", page.text)
+    assert re.search(rf"To {last} 23:59 P[SD]T", page.text)
     api.store.close()
