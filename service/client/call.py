@@ -53,6 +53,7 @@ class Call(Generic[T]):
     """`read` makes the answer of a response that is no refusal.
 
     `idempotency_key` is there on calls that create something. It belongs to the call, so all attempts share it.
+    `redirects`: a redirect is its answer.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     timeout: httpx.Timeout = field(default_factory=lambda: ANSWER_S)
+    redirects: bool = False
 
     @property
     def may_be_repeated(self) -> bool:

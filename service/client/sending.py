@@ -44,7 +44,7 @@ def send(call: Call[T]) -> Steps[T]:
     response = yield from answered(Send(call))
     try:
         return call.read(response)
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise unexpected(response, "this client cannot read that") from error
 
 
@@ -59,6 +59,8 @@ def answered(step: Send | Open) -> Steps[httpx.Response]:
             if is_last or not (step.call.may_be_repeated or isinstance(error, _NOT_SENT)):
                 raise unreachable(error) from error
         else:
+            if response.has_redirect_location and not step.call.redirects:
+                raise unexpected(response, "it is elsewhere; name that URL (LETHE_URL)")
             if not response.is_error:
                 return response
             asked = retry_after_s(response.headers, now=datetime.now(UTC))

@@ -121,7 +121,7 @@ def get_presigned_url(name: str, version: str, file: str) -> Call[str]:
         return response.headers["Location"]
 
     where = path(f"{VERSION}/files/{{file}}", name=name, version=version, file=file)
-    return Call("GET", where, location, params={"presigned": "true"})
+    return Call("GET", where, location, params={"presigned": "true"}, redirects=True)
 
 
 def download_signature(name: str, version: str) -> Call[str]:

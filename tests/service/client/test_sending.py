@@ -176,6 +176,18 @@ class TestRefusals:
             lethe.get_request("req_1")
         assert (refused.value.status, refused.value.code) == (418, "unexpected-answer")
 
+    def test_a_service_that_is_elsewhere_has_done_nothing(self, server: Unreliable, lethe: Lethe) -> None:
+        server.replies = [Reply(301, b"", {"Location": f"{server.url}/elsewhere"})]
+        with pytest.raises(Unexpected, match="LETHE_URL"):
+            lethe.delete_key("key_1")
+        assert len(server.seen) == 1, "nothing is sent to where the key was not meant for"
+
+    @pytest.mark.parametrize("body", [b"[]", b'{"items": 1}', b"{}"])
+    def test_a_list_that_is_none(self, server: Unreliable, lethe: Lethe, body: bytes) -> None:
+        server.replies = [Reply(200, body)]
+        with pytest.raises(Unexpected):
+            lethe.list_certificates("req_1")
+
     @pytest.mark.parametrize("body", [b"<h1>welcome</h1>", b"[]", b'{"id": 1}'])
     def test_an_answer_that_is_none(self, server: Unreliable, lethe: Lethe, body: bytes) -> None:
         server.replies = [Reply(200, body)]
