@@ -13,6 +13,7 @@ from service.cli.commands.bench import bench
 from service.cli.commands.canary import canary
 from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
+from service.cli.commands.decisions import approve, cancel, extend, hold, reject, release, retry
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
 from service.cli.commands.inbound import inbound
@@ -49,6 +50,13 @@ app.command("import")(import_adapter)
 app.command()(forget)
 app.command()(correct)
 app.command()(submit)
+app.command()(approve)
+app.command()(reject)
+app.command()(cancel)
+app.command()(hold)
+app.command()(release)
+app.command()(extend)
+app.command()(retry)
 app.command()(accept)
 app.command()(status)
 app.command()(report)

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors.numpy import load_file
 
-from service.cli.output import Output, plan_table
+from service.cli.output import Output
 from service.cli.session import Session
+from service.cli.tables.requests import plan_table
 from service.cli.waiting import wait_for_request, wait_for_run
 from service.client import Lethe, unlearning
 from service.client.answers.adapters import Version

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from service.cli.commands import unlearning
-from service.cli.output import requests_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.requests import requests_table
 from service.cli.waiting import wait_for_request
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.output import alias_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import alias_table
 from service.client.answers.adapters import Alias
 from service.domain.canary import CanaryRules
 from service.domain.errors import InvalidInput

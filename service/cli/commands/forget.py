@@ -60,5 +60,9 @@ def forget(
 
 
 def _ids_in(file: Path) -> list[str]:
-    """Blank lines are skipped."""
-    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """Blank lines are skipped. Raises InvalidInput: it is no text."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{file} is not text in UTF-8.", field="--file", fix="Write one id a line.") from None
+    return [line.strip() for line in lines if line.strip()]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import inbound_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.webhooks import inbound_table
 from service.domain.errors import InvalidInput
 from service.domain.inbound import Provider
 from service.domain.subjects import SubjectKind

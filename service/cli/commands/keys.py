@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import keys_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.keys import keys_table
 from service.domain.scopes import Scope
 
 keys = typer.Typer(help="List, make, rotate and revoke API keys.", no_args_is_help=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import policy_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import policy_table
 from service.domain.errors import InvalidInput
 
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import lines_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import lines_table
 from service.domain.errors import InvalidInput
 
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import roll_forward_table, version_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import roll_forward_table, version_table
 from service.cli.waiting import wait_for_run
 from service.domain.states import VersionState
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import replicas_table, serving_targets_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.serving import replicas_table, serving_targets_table
 from service.domain.serving import Precision, ServerKind
 
 servers = typer.Typer(help="Register inference servers, and see what each replica serves.", no_args_is_help=True)

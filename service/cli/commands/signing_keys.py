@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import signing_keys_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.keys import signing_keys_table
 from service.domain.signing import KeyPurpose, RevocationReason
 
 signing_keys = typer.Typer(help="List, rotate and revoke the signing keys.", no_args_is_help=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import requests_table, run_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.requests import requests_table, run_table
 from service.cli.waiting import wait_for_request, wait_for_run
 from service.domain.states import RequestState, RunState
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.report_tables import summary_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.reports import summary_table
 
 
 @talks_to_service

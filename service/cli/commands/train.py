@@ -1,6 +1,5 @@
 """`lethe train` and `lethe import`: the two ways a line gets its first version."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -8,9 +7,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, RootModel, ValidationError
 
-from service.cli.output import version_table
+from service.cli.documents import read_json
 from service.cli.packing import pack_adapter, pack_directory
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import version_table
 from service.cli.waiting import wait_for_run
 from service.client.answers.adapters import Version
 from service.domain.adapters import BaseModelRef, LoraSpec, Recipe, TrainingFormat
@@ -25,8 +25,9 @@ Holdout = Annotated[
     str | None, typer.Option(help="Instances that are never trained on; a JSONL file or a dataset's id.")
 ]
 Wait = Annotated[bool, typer.Option(help="Wait until the version is ready.")]
-JsonFile = typer.Option(exists=True, dir_okay=False, metavar="FILE")
-Format = Annotated[Path | None, typer.Option("--format", help="A training format as JSON.", exists=True)]
+Format = Annotated[
+    Path | None, typer.Option("--format", help="A training format as JSON.", exists=True, dir_okay=False)
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -44,7 +45,10 @@ def train(
     dataset: DatasetOption,
     revision: Revision = None,
     holdout: Holdout = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe as JSON; the options below go before it.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A recipe as JSON; the options below go before it."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -82,10 +86,13 @@ def import_adapter(
     record: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="A training record in Lethe's layout.")
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(exists=True, help="The recipe it was trained by, as JSON.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The recipe it was trained by, as JSON.")
+    ] = None,
     format_file: Format = None,
     losses: Annotated[
-        Path | None, typer.Option(exists=True, help="Final training losses as JSON: instance id to nats a token.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Final training losses as JSON: instance id to nats a token."),
     ] = None,
     wait: Wait = True,
 ) -> None:
@@ -156,6 +163,8 @@ def _read(model: type[M], file: Path | None) -> M:
     if file is None:
         return model()
     try:
-        return model.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise InvalidInput(f"{file} does not fit: {error}", field=str(file)) from error
+        return model.model_validate(read_json(file))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{file} does not fit: {first['msg']}.", field=where) from error

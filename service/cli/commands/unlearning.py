@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.output import plan_table, requests_table, waiting
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.requests import plan_table, requests_table, waiting
 from service.cli.waiting import wait_for_request
 from service.client import unlearning
 from service.client.answers.requests import Request

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import lines_table, run_table, version_table, versions_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.adapters import lines_table, version_table, versions_table
+from service.cli.tables.requests import run_table
 from service.cli.waiting import wait_for_run
 from service.domain.states import RunState
 

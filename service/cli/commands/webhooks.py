@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.output import webhook_deliveries_table, webhook_endpoints_table
 from service.cli.session import Session, talks_to_service
+from service.cli.tables.webhooks import webhook_deliveries_table, webhook_endpoints_table
 from service.client.answers.webhooks import WebhookEndpoint
 from service.domain.webhooks import ROTATION_OVERLAP, DeliveryState, SignatureScheme
 

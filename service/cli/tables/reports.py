@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from service.client.answers.requests import Figures, LineReport, MeasuredRun, Report, Summary
 from service.domain.runs import RunKind
 
 MARKS = {
-    "passed": "[green]● passed[/]",
-    "failed": "[red]✕ failed[/]",
-    "inconclusive": "[yellow]◇ inconclusive[/]",
-    "informative": "[dim]▫ no verdict[/]",
+    "passed": Text("● passed", style="green"),
+    "failed": Text("✕ failed", style="red"),
+    "inconclusive": Text("◇ inconclusive", style="yellow"),
+    "informative": Text("▫ no verdict", style="dim"),
 }
 
 
@@ -55,7 +55,7 @@ def _lines(report: Report) -> Table:
         if not line.runs:
             table.add_row(*head)
     why = [f"{line.adapter}: {choice.strategy}. {choice.reason}" for line in report.targets for choice in line.choices]
-    table.caption = escape("\n".join([*why, *_reasons(report)])) or None
+    table.caption = "\n".join([*why, *_reasons(report)]) or None
     return table
 
 
@@ -83,14 +83,14 @@ def _measurements(line: LineReport, run: MeasuredRun) -> Table:
     for one in _verified(run)["measurements"]:
         span = one.get("difference")
         table.add_row(
-            escape(str(one["metric"]).replace("_", " ")),
+            str(one["metric"]).replace("_", " "),
             str(one["group"]).replace("_", " "),
             str(one["n"]),
             *(_number(one.get(name)) for name in ("before", "after", "reference")),
-            "–" if span is None else escape(f"[{_number(span['low'])}, {_number(span['high'])}]"),
+            "–" if span is None else f"[{_number(span['low'])}, {_number(span['high'])}]",
             _number(one.get("margin")),
             _number(one.get("worst")),
-            MARKS.get(str(one["outcome"]), escape(str(one["outcome"]))),
+            MARKS.get(str(one["outcome"]), str(one["outcome"])),
         )
     return table
 

@@ -1,0 +1,1 @@
+"""What the service answers as tables for people on a terminal. Nothing here decides anything."""
