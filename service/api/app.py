@@ -133,6 +133,7 @@ def bare_app() -> FastAPI:
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         routes=_router().routes,
     )

@@ -76,6 +76,8 @@ _ENVIRONMENT = environment(
         "day": words.day,
         "ago": words.ago,
         "short_id": words.short_id,
+        "sentence": words.sentence,
+        "marked": words.marked,
         "number": report_words.number,
         "percent": report_words.percent,
         "duration": report_words.duration,

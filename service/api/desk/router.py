@@ -9,6 +9,7 @@ from service.api.desk import (
     new_request,
     provider_sign_in,
     records,
+    reference,
     request,
     requests,
     sign_in,
@@ -32,6 +33,7 @@ MODULES = (
     lines,
     webhooks,
     records,
+    reference,
 )
 
 router = APIRouter()

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from service.api.schemas.requests import RequestRead
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.domain.webhooks import DeliveryState
@@ -123,6 +125,17 @@ def ago(value: datetime, now: datetime) -> str:
     if seconds < 86_400:
         return f"{seconds // 3600:.0f} h ago"
     return f"{seconds // 86_400:.0f} d ago"
+
+
+def sentence(text: str) -> str:
+    """The first one, without marks."""
+    return text.replace("`", "").partition(". ")[0].rstrip(".") + "." if text else ""
+
+
+def marked(text: str) -> Markup:
+    """A text of the API's description: what stands between back ticks is code."""
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
 def policy(fields: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -105,6 +105,7 @@ def places(world: World) -> dict[str, str]:
         "webhook": f"/desk/webhooks/{world.hook}",
         "inbound": "/desk/inbound",
         "audit": "/desk/audit",
+        "reference": "/docs",
     }
 
 
