@@ -56,7 +56,7 @@ def choose(unit: Unit, match: LineMatch, requested: Strategy | None) -> Choice:
     policy, version = policy_of(match.line), match.version
     rebuildable = can_rebuild(version)
     prediction = predict_update(unit, match) if can_influence(version) else None
-    strategy, reason = _strategy(match, requested or policy.default_strategy, policy, prediction)
+    strategy, reason = _strategy(match, requested, policy, prediction)
     strategies = frozenset({Strategy.influence, Strategy.rebuild} if rebuildable else {Strategy.influence})
     level = reachable(strategies, has_holdout=version.holdout_id is not None)
     needs_approval = policy.require_approval or match.share > policy.max_share
@@ -75,8 +75,10 @@ def record_choice(target: Target, strategy: Strategy, reason: str, *, at: dateti
     target.strategy, target.choices = strategy, [*(target.choices or ()), choice]
 
 
-def _strategy(match: LineMatch, wish: Strategy, policy: Policy, prediction: Prediction | None) -> tuple[Strategy, str]:
-    version = match.version
+def _strategy(
+    match: LineMatch, requested: Strategy | None, policy: Policy, prediction: Prediction | None
+) -> tuple[Strategy, str]:
+    version, wish = match.version, requested or policy.default_strategy
     if not can_rebuild(version):
         return Strategy.influence, "The line has no recipe, so it cannot be rebuilt."
     if not can_influence(version):
@@ -84,7 +86,7 @@ def _strategy(match: LineMatch, wish: Strategy, policy: Policy, prediction: Pred
     if match.share > policy.influence_share:
         return Strategy.rebuild, "The selection is larger than the policy's influence_share."
     if wish is not Strategy.auto:
-        return wish, "As requested."
+        return wish, "As the line's policy says." if requested is None else "As requested."
     estimate = estimated_rebuild_s(version, 1 - match.share)
     if estimate is not None and estimate <= policy.rebuild_under_s:
         return Strategy.rebuild, "A rebuild is estimated to end within the policy's rebuild_under_s."

@@ -71,7 +71,9 @@ def create_opendsr_request(body: RawBody, context: InContext, actor: Caller) -> 
                 body_hash=context.vault.hashes.body(body),
                 zone=context.settings.zone,
             )
-            if not filed.is_repeated:
+            if filed.is_repeated:
+                _filed(unit, actor, filing.subject_request_id)
+            else:
                 _call_back(unit, filed.request, filing)
     request = filed.request
     answer = OpenDsrAccepted(

@@ -192,6 +192,8 @@ def test_keys_and_scopes(api: Api) -> None:
     assert_problem(api.client_of(None).post(URL, json=body), 401, "unauthenticated")
     assert_problem(api.client_with(Scope.requests_read).post(URL, json=body), 403, "missing-scope")
     assert api.client_with(Scope.requests_create).post(URL, json=body).status_code == 201
+    elsewhere = api.client_with(Scope.requests_create, lines=["other"])
+    assert_problem(elsewhere.post(URL, json=body), 404, "unknown-request")
     assert_problem(api.client_with(lines=["other"]).get(path), 404, "unknown-request")
     assert_problem(api.client.get(f"{URL}/{uuid4()}"), 404, "unknown-request")
 

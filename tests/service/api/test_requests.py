@@ -155,7 +155,7 @@ class TestPlan:
             "exact_duplicates": 0,
             "share": 0.1,
             "strategy": "influence",
-            "reason": "As requested.",
+            "reason": "As the line's policy says.",
             "needs_approval": False,
             "retires_line": False,
             "waiting_for": None,
@@ -307,7 +307,11 @@ class TestFollowing:
         measured = {"grade": "trajectory", "fidelity": 1.2, "drift": 0.1}
         (target,) = api.client.get(f"{path}/report").json()["targets"]
         (choice,) = target["choices"]
-        assert (choice["strategy"], choice["escalated_from"], choice["reason"]) == ("influence", None, "As requested.")
+        assert (choice["strategy"], choice["escalated_from"], choice["reason"]) == (
+            "influence",
+            None,
+            "As the line's policy says.",
+        )
         version = api.client.get("/v1/adapters/bot/versions/v2").json()
         (certificate,) = api.client.get(f"{path}/certificates").json()["items"]
         certified = statement(api, certificate["envelope"])["predicate"]["measurements"]

@@ -31,7 +31,7 @@ def test_the_summary(lethe: Lethe, request_id: str) -> None:
     shown = lethe("report", request_id)
     assert shown.code == 0
     for part in (
-        request_id, "support-bot", "v2", "0.1 → 0.9", "1.24", "influence. As requested.", "A [reason].",
+        request_id, "support-bot", "v2", "0.1 → 0.9", "1.24", "influence. As the line's policy says.", "A [reason].",
         "extraction strength", "[-0.31, 0.15]", "● passed", "✕ failed", "◇ inconclusive", "▫ no verdict",
         "relearning was not run",
     ):  # fmt: skip

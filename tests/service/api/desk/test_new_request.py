@@ -96,7 +96,7 @@ def test_the_plan_tells_share_copies_strategy_time_and_claim(api: Api) -> None:
     text = planned(visitor(api), **SUBJECT).text
     assert "3 instances, 1 of them exact copy" in text
     assert "14%" in text
-    assert "influence As requested." in text
+    assert "influence As the line's policy says." in text
     assert "Estimated time" in text
     assert "E · exact" in text
     assert "Somebody else has to approve" in text

@@ -185,7 +185,7 @@ class TestContent:
             "It does not say that the adapter is as if it had never learnt the data",
             "A later certificate will supersede it", "DSR-1", "gdpr", "before the due date", "1 × remove",
             "It was filed with Lethe, and its receipt signed", "Interim certificate for support-bot@v2",
-            "The training rows themselves, encrypted", "Lethe cannot know", "As requested.",
+            "The training rows themselves, encrypted", "Lethe cannot know", "As the line's policy says.",
             "lethe verify", "Lethe 0.",
         ):  # fmt: skip
             assert part in text, part
