@@ -82,20 +82,22 @@ def assemble(unit: Unit, vault: Vault, claim: Claim, *, materialise: Materialise
 
 
 def run_edits(unit: Unit, vault: Vault, claim: Claim) -> tuple[Edit, ...]:
-    """The canonical ledger this run solves for: published entries since the anchor, then its members' edits."""
+    """The canonical ledger this run solves for: published entries since the anchor, then its members' edits.
+
+    But for those of instances that the anchor was trained without: somebody else removed them first.
+    """
     run = unit.runs.get(claim.run_id)
     assert run is not None, "claims refer to existing runs"
     head = run.frozen_seq if claim.kind is RunKind.rebuild else None
-    tail = [
-        entry
-        for entry in unit.ledger.of_line(claim.line_id)
-        if entry.baked_id is None and (head is None or entry.seq <= head)
-    ]
+    entries = unit.ledger.of_line(claim.line_id)
+    tail = [entry for entry in entries if entry.baked_id is None and (head is None or entry.seq <= head)]
+    erased = {entry.instance_id for entry in entries if entry.baked_id is not None and entry.text_id is None}
     members = [target.id for target in unit.targets.of_run(claim.run_id)]
     pairs = [(entry.instance_id, entry.text_id) for entry in tail]
     # A removal is final: a correction accepted in the same window must not bring the instance back.
     gone = {instance_id for instance_id, text_id in pairs if text_id is None}
-    asked = [(edit.instance_id, edit.text_id) for edit in unit.targets.edits(members)]
+    edits = [edit for edit in unit.targets.edits(members) if edit.instance_id not in erased]
+    asked = [(edit.instance_id, edit.text_id) for edit in edits]
     gone |= {instance_id for instance_id, text_id in asked if text_id is None}
     return texts.edits(unit, vault, [(i, None if i in gone else t) for i, t in [*pairs, *asked]])
 
