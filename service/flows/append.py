@@ -11,10 +11,15 @@ from service.store.tables import LedgerEntry, Line, Target, TargetEdit, Version
 
 
 def append_members(
-    unit: Unit, vault: Vault, line: Line, members: Sequence[Target], version: Version
+    unit: Unit, vault: Vault, line: Line, members: Sequence[Target], version: Version, *, until: int | None = None
 ) -> list[LedgerEntry]:
-    """Write the members' edits into the line's ledger and onto the suppression list."""
-    gone = {e.instance_id for e in unit.ledger.of_line(line.id) if e.text_id is None}
+    """Write the members' edits into the line's ledger and onto the suppression list.
+
+    But for those of instances that the ledger had removed already when `version` was made. `until`: the last entry
+    that it was made with, if not the last one there is.
+    """
+    before = [e for e in unit.ledger.of_line(line.id) if until is None or e.seq <= until]
+    gone = {e.instance_id for e in before if e.text_id is None}
     edits: dict[str, TargetEdit] = {}
     for edit in unit.targets.edits([target.id for target in members]):
         if edit.instance_id in gone or (edit.instance_id in edits and edits[edit.instance_id].text_id is None):

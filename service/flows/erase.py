@@ -43,11 +43,14 @@ def _content_hashes(unit: Unit, vault: Vault, line: Line, ended: Sequence[Ledger
     for dataset_id in {entry.dataset_id for entry in ended}:
         ids = {entry.instance_id for entry in ended if entry.dataset_id == dataset_id}
         found |= {row.content_hash for row in unit.datasets.some(dataset_id, ids).values()}
+    entries = unit.ledger.of_line(line.id)
+    gone = {entry.instance_id for entry in entries if entry.text_id is None}
     seqs = {entry.instance_id: entry.seq for entry in ended}
     earlier = [
         entry.text_id
-        for entry in unit.ledger.of_line(line.id)
-        if entry.text_id is not None and entry.seq < seqs.get(entry.instance_id, 0)
+        for entry in entries
+        if entry.text_id is not None
+        and (entry.seq < seqs.get(entry.instance_id, 0) or (entry in ended and entry.instance_id in gone))
     ]
     left = [row.id for row in unit.texts.many(earlier).values() if row.wrapped_key is not None]
     return found | {vault.hashes.content(content) for content in texts.contents(unit, vault, left).values()}
@@ -140,7 +143,8 @@ def _alive(original: str, entries: Sequence[LedgerEntry], line_id: str) -> Itera
     """The texts of one instance that a line is trained on, or will be."""
     mine = [entry for entry in entries if entry.line_id == line_id]
     baked = [entry for entry in mine if entry.baked_id is not None]
-    current = baked[-1].text_id if baked else original
+    # As in `training_data.edited`: a removal is final.
+    current = next((None for entry in baked if entry.text_id is None), baked[-1].text_id if baked else original)
     tail = [entry.text_id for entry in mine if entry.baked_id is None]
     return (text_id for text_id in (current, *tail) if text_id is not None)
 

@@ -139,9 +139,9 @@ def publish_rebuild(
     store_adapter(anchor, staged.adapter)
     unit.versions.add(anchor)
     members = unit.targets.of_run(run.id)
-    prefix = [e for e in unit.ledger.of_line(line.id) if e.baked_id is None and e.seq <= frozen]
-    entries = append_members(unit, vault, line, members, anchor)
-    unit.ledger.bake(line.id, [entry.id for entry in (*prefix, *entries)], anchor.id)
+    open_ = [e for e in unit.ledger.of_line(line.id) if e.baked_id is None]
+    entries = append_members(unit, vault, line, members, anchor, until=frozen)
+    unit.ledger.bake(line.id, [e.id for e in (*_solved(open_, entries, frozen), *entries)], anchor.id)
     _become_anchor(unit, line, anchor, staged)
     if answer is None:
         put_into_service(unit, line, anchor, actor=str(run.worker))
@@ -157,6 +157,13 @@ def publish_rebuild(
         _schedule_rebuild(unit, line, anchor, run, answer.result.drift)
     finish(unit, line, run, staged.result.seconds)
     return None
+
+
+def _solved(open_: Sequence[LedgerEntry], members: Sequence[LedgerEntry], frozen: int) -> list[LedgerEntry]:
+    """Of the open entries those that leave nothing to solve on the new anchor: it was trained with them, or without
+    their instances, because `members` remove those too."""
+    gone = {entry.instance_id for entry in members if entry.text_id is None}
+    return [entry for entry in open_ if entry.seq <= frozen or entry.instance_id in gone]
 
 
 def _was_overtaken(unit: Unit, line: Line, run: Run, version: Version) -> bool:

@@ -10,7 +10,7 @@ from service.store.tables import Dataset, InstanceRow, LedgerEntry, Line, Versio
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """The latest ledger entry of every instance it touches: its new text id, or None if removed."""
+    """What the ledger makes of every instance it touches: its new text id, or None if removed."""
 
     text_ids: Mapping[str, str | None]
 
@@ -23,8 +23,14 @@ class Edited:
 
 
 def edited(entries: Sequence[LedgerEntry], dataset_id: str) -> Edited:
-    """Fold ledger entries, oldest first, into the present state of a dataset."""
-    return Edited({entry.instance_id: entry.text_id for entry in entries if entry.dataset_id == dataset_id})
+    """Fold ledger entries, oldest first, into the present state of a dataset.
+
+    The last correction counts, and a removal is final: a rebuild may enter a correction after the removal that was
+    answered while it ran.
+    """
+    mine = [entry for entry in entries if entry.dataset_id == dataset_id]
+    corrected = {entry.instance_id: entry.text_id for entry in mine}
+    return Edited({**corrected, **{entry.instance_id: None for entry in mine if entry.text_id is None}})
 
 
 def present(unit: Unit, dataset_id: str, edits: Edited) -> list[InstanceRow]:
