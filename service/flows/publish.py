@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from service.domain.adapters import reaches
 from service.domain.claims import lowest
 from service.domain.compaction import Compaction, CompactionReason, compaction_due, has_drifted
-from service.domain.errors import Fenced
 from service.domain.fidelity import judge
 from service.domain.runs import RunKind
 from service.domain.states import TargetState, VersionState
@@ -19,7 +18,7 @@ from service.flows.append import append_members
 from service.flows.certify import certify, is_final
 from service.flows.claim import Claim
 from service.flows.erase import erased_by
-from service.flows.fail import escalate
+from service.flows.fail import escalate, hand_back
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
 from service.flows.fit import CODE as MISFIT
@@ -35,6 +34,8 @@ from service.flows.trees import keep_key, shred_derived
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Run, Target, Version
+
+ANCHOR_MOVED = "anchor-moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +94,17 @@ def publish_answer(unit: Unit, vault: Vault, claim: Claim, staged: StagedAnswer)
 
     One that passed, but ended farther from a retrain than the policy allows, escalates to a rebuild. Where
     none is possible it is better than what is served now, so it is published, inconclusive, with the reason.
-    What a person accepted is published whatever was measured.
+    What a person accepted is published whatever was measured. One that was solved from an anchor which is not the
+    line's any more is solved again, at once.
 
     Raises:
-        Fenced: stale claim, or the anchor it was solved from is no longer the line's.
+        Fenced: stale claim.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
     line = unit.lines.lock(claim.line_id)
     if line.anchor_id != staged.anchor_id:
-        raise Fenced("A new anchor was published meanwhile.")
+        hand_back(unit, run, reason=ANCHOR_MOVED, counts=False)
+        return
     anchor = unit.versions.get(staged.anchor_id)
     judged = _judged(line, staged)
     run.report = answer_measurements(judged.result)

@@ -291,18 +291,23 @@ class TestRebuild:
             (tail,) = [entry for entry in unit.ledger.of_line(line) if entry.baked_id is None]
             assert tail.instance_id == "p1-0"
 
-    def test_an_answer_solved_from_the_old_anchor_is_refused_after_the_rebuild(self, house: House) -> None:
+    def test_an_answer_solved_from_the_old_anchor_is_solved_again_after_the_rebuild(self, house: House) -> None:
         line = house.line("bot", people(8))
         house.submit(remove("p0-0"))
         house.serve(line)
         with house.store.write() as unit:
             rebuild_now(unit, "bot", actor=ACTOR)
         rebuild = house.claim_queued(line, Lane.compact)
-        house.submit(remove("p1-0"))
+        request = house.submit(remove("p1-0"))
         late = house.claim_queued(line)
         assert house.rebuild(rebuild) is None
-        with pytest.raises(Fenced):
-            house.answer(late)
+        house.answer(late)
+        assert house.request(request).state is RequestState.queued
+        with house.store.read() as unit:
+            assert [version.number for version in unit.versions.of_line(line)] == [1, 2, 3]
+        again = house.serve(line)
+        assert (again.run_id, again.attempt) == (late.run_id, 1), "it was not its fault"
+        assert house.request(request).state is RequestState.succeeded
 
     def test_emptying_a_line_retires_it(self, house: House) -> None:
         line = house.line("bot", people(2), max_share=1.0)
