@@ -52,7 +52,7 @@ def trained(
 
 
 def _train(request: pytest.FixtureRequest, backend: str, home: Path, base: Path, redis_url: str) -> Trained:
-    database, url = _new_database(request, backend)
+    database, url = new_database(request, backend)
     deployment = Deployment(home, redis_url, **PACE, **url)
     try:
         with deployment.store.write() as unit:
@@ -66,7 +66,7 @@ def _train(request: pytest.FixtureRequest, backend: str, home: Path, base: Path,
     return Trained(home, database, line)
 
 
-def _new_database(
+def new_database(
     request: pytest.FixtureRequest, backend: str, template: str | None = None
 ) -> tuple[str | None, dict[str, str]]:
     if backend == "sqlite":
@@ -89,7 +89,7 @@ def opened(
             source = trained(backend)
             shutil.copytree(source.home, home, ignore=shutil.ignore_patterns("*.log"))
             template = source.database
-        _, url = _new_database(request, backend, template)
+        _, url = new_database(request, backend, template)
         running.append(Deployment(home, redis, **{**PACE, **url, **settings}))
         return running[-1]
 

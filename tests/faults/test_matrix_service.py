@@ -3,13 +3,10 @@
 The test plays the worker. `make test` runs a few of the cases, `make test-faults` all of them.
 """
 
-import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 from redis import Redis
@@ -26,7 +23,7 @@ from service.store.database import Unit
 from tests.faults.conftest import Open
 from tests.faults.matrix import CONTROL, GROUPS, INTAKE, SENDER, cases
 from tests.support import senders
-from tests.support.armed import Armed, receipts, until_quiet
+from tests.support.armed import Armed, insist, receipts, until_quiet
 from tests.support.deployment import Deployment
 from tests.support.house import ACTOR, people, remove
 from tests.support.invariants import assert_nothing_lost
@@ -39,23 +36,6 @@ pytestmark = pytest.mark.faults
 def test_every_point_is_in_the_matrix() -> None:
     listed = [point for group in GROUPS for point in group]
     assert sorted(listed) == sorted(POINTS)
-
-
-def insist(url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, object]:
-    """Send the same call again until it is answered, as every client does."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            response = httpx.post(url, content=body, headers=dict(headers), timeout=3)
-        except httpx.TransportError:
-            time.sleep(0.1)
-            continue
-        if response.status_code < 500:
-            assert response.status_code == 202, response.text
-            answer: dict[str, object] = response.json()
-            return answer
-        time.sleep(0.1)
-    raise AssertionError("nobody answered")
 
 
 @pytest.mark.parametrize(("point", "fault", "backend"), cases(INTAKE))

@@ -3,9 +3,12 @@
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import kill
 from pathlib import Path
+
+import httpx
 
 from service.domain.states import RunState
 from service.store.database import Unit
@@ -45,7 +48,7 @@ class Armed:
         """The process or its child, whichever stands still."""
 
         def found() -> list[int]:
-            return [pid for pid in (self.process.pid, *children_of(self.process)) if _state(pid) == "T"]
+            return [pid for pid in (self.process.pid, *children_of(self.process)) if is_stopped(pid)]
 
         wait_until(lambda: bool(found()), seconds=30)
         return found()[0]
@@ -56,8 +59,8 @@ def children_of(process: subprocess.Popen[bytes]) -> list[int]:
     return [int(pid) for pid in listing.split()]
 
 
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def receipts(deployment: Deployment, *requests: str) -> dict[str, object]:
@@ -75,3 +78,20 @@ def until_quiet(deployment: Deployment) -> None:
     deployment.until(is_quiet)
     staging = deployment.settings.home / "staging"
     wait_until(lambda: not any(staging.glob("*")), seconds=30)
+
+
+def insist(url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, object]:
+    """Send the same call again until it is answered, as every client does."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            response = httpx.post(url, content=body, headers=dict(headers), timeout=3)
+        except httpx.TransportError:
+            time.sleep(0.1)
+            continue
+        if response.status_code < 500:
+            assert response.status_code == 202, response.text
+            answer: dict[str, object] = response.json()
+            return answer
+        time.sleep(0.1)
+    raise AssertionError("nobody answered")
