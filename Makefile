@@ -11,8 +11,8 @@ BENCH ?= --quick --out .lethe/bench/results
 # What `make bench-gpu` is given, for instance BENCH_GPU="--instances 1000 --rank 16".
 BENCH_GPU ?=
 
-.PHONY: help demo bench bench-gpu up down test test-fast test-contract test-faults test-mlflow test-vllm check check-deps sbom format \
-  openapi readme lock clean
+.PHONY: help demo bench bench-gpu up down test test-fast test-contract test-faults soak test-mlflow test-vllm check check-deps \
+  sbom format openapi readme lock clean
 
 TORCH_VERSION := 2.13.0
 TORCH_INDEX_URL ?=
@@ -65,6 +65,11 @@ test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in les
 # One process for each database, so that each trains its line once.
 test-faults: $(INSTALLED) ## Kill, freeze and starve every part at every step, on both databases
 	$(BIN)/pytest tests/faults tests/workers/test_isolation.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
+
+# What `make soak` is given; SOAK="--requests 300 --lines 6 --coalesce 10" takes some two minutes.
+SOAK ?=
+soak: $(INSTALLED) ## 10,000 requests on 200 lines while processes are killed by chance; ends by itself, with figures
+	$(BIN)/python -m tests.load.soak $(SOAK)
 
 # Some five minutes for both databases and twenty examples, seven thousand calls each, on two cores.
 CONTRACT_EXAMPLES ?= 20

@@ -1,8 +1,11 @@
 """What must hold whatever died, slept or ran full: `assert_nothing_lost`."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+
+from sqlalchemy import select
 
 from service.domain.runs import RunKind
 from service.domain.states import (
@@ -18,7 +21,7 @@ from service.evidence.audit import Entry, verify
 from service.flows.fan_out import BATCH, fan_out
 from service.store.database import Unit
 from service.store.repositories.feed import audit_payload
-from service.store.tables import AuditRow, Line, Run, UnlearningRequest, Version
+from service.store.tables import AuditRow, Certificate, Event, Line, Run, UnlearningRequest, Version, WebhookDelivery
 from tests.support.house import House
 
 LIVE = (RunState.queued, RunState.running)
@@ -34,26 +37,65 @@ def assert_nothing_lost(house: House, receipts: Mapping[str, object], *, settled
     """
     tell_every_endpoint(house)
     with house.store.read() as unit:
-        audit = unit.feed.audit_rows(0, PAGE)
+        audit = list(audit_of(unit))
         check_audit(audit)
+        told = told_of(unit, audit)
         for request_id, receipt in receipts.items():
             request = unit.requests.get(request_id)
             assert request is not None, "an accepted request is gone"
             assert request.receipt == receipt, "its client was told something else"
-            check_request(unit, request, audit, settled=settled)
+            check_request(unit, request, told, settled=settled)
         for line in unit.lines.list():
             check_line(unit, line)
         for run in unit.runs.list(after=None, limit=PAGE).items:
             check_run(unit, run, settled=settled)
 
 
-def check_request(unit: Unit, request: UnlearningRequest, audit: Iterable[AuditRow], *, settled: bool) -> None:
-    mine = [row for row in audit if row.data.get("request") == request.id]
-    assert [row.action for row in mine].count("request.created") == 1, "filed other than once"
-    events = unit.feed.events(0, limit=PAGE, request_id=request.id)
-    told = [event.data["state"] for event in events if event.type in ("request.created", "request.state")]
-    assert told[-1] == request.state, "the feed ends in another state"
-    assert all(a != b for a, b in pairwise(told)), "a state was told twice"
+@dataclass(frozen=True)
+class Told:
+    """What was told of requests. `actions`, `events`: of each one; `certified`: its targets that have a certificate;
+    `sent`: of each endpoint, the events it is told of."""
+
+    actions: Mapping[str, Sequence[str]]
+    events: Mapping[str, Sequence[Event]]
+    certified: set[str]
+    sent: Mapping[str, set[int | None]]
+
+
+def told_of(unit: Unit, audit: Iterable[AuditRow]) -> Told:
+    """Read once for all requests, of which there may be thousands."""
+    actions, events = defaultdict(list), defaultdict(list)
+    for row in audit:
+        if "request" in row.data:
+            actions[row.data["request"]].append(row.action)
+    of_requests = select(Event).where(Event.type.in_(["request.created", "request.state"])).order_by(Event.seq)
+    for event in unit.session.scalars(of_requests):
+        events[str(event.request_id)].append(event)
+    certified = set(unit.session.scalars(select(Certificate.target_id)))
+    endpoints = unit.webhooks.endpoints(after=None, limit=100).items
+    sent = {endpoint.id: set(_sent(unit, endpoint.id)) for endpoint in endpoints}
+    return Told(actions, events, certified, sent)
+
+
+def _sent(unit: Unit, endpoint_id: str) -> Iterable[int | None]:
+    return unit.session.scalars(select(WebhookDelivery.event_seq).where(WebhookDelivery.endpoint_id == endpoint_id))
+
+
+def audit_of(unit: Unit) -> Iterator[AuditRow]:
+    """The whole chain."""
+    rows = unit.feed.audit_rows(0, PAGE)
+    while rows:
+        yield from rows
+        rows = unit.feed.audit_rows(rows[-1].seq, PAGE)
+
+
+def check_request(unit: Unit, request: UnlearningRequest, told: Told, *, settled: bool) -> None:
+    actions = told.actions[request.id]
+    assert actions.count("request.created") == 1, "filed other than once"
+    events = told.events[request.id]
+    states = [event.data["state"] for event in events]
+    assert states[-1] == request.state, "the feed ends in another state"
+    assert all(a != b for a, b in pairwise(states)), "a state was told twice"
     targets = unit.targets.of_request(request.id)
     assert {t.run_id is not None for t in targets if t.state is TargetState.running} <= {True}
     if settled:
@@ -64,16 +106,13 @@ def check_request(unit: Unit, request: UnlearningRequest, audit: Iterable[AuditR
     if request.outcome is Outcome.no_match:
         assert not targets
     for target in targets:
-        certified = [c for c in unit.requests.certificates(request.id) if c.target_id == target.id]
-        assert bool(certified) == (target.state not in NEVER_SERVED), (target.state, "certified")
+        assert (target.id in told.certified) == (target.state not in NEVER_SERVED), (target.state, "certified")
     if request.state is not RequestState.succeeded:
         verbs = {"request.canceled", "request.rejected"}
         is_retired = any(unit.lines.get(target.line_id).retired_at is not None for target in targets)
-        assert is_retired or verbs & {row.action for row in mine}, "it ended by nobody's decision"
-    finals = {event.seq for event in events if event.data.get("state") == request.state}
-    for endpoint in unit.webhooks.endpoints(after=None, limit=100).items:
-        sent = {d.event_seq for d in unit.webhooks.deliveries(endpoint.id, after=None, limit=PAGE).items}
-        assert finals <= sent, "nobody is told of its end"
+        assert is_retired or verbs & set(actions), "it ended by nobody's decision"
+    finals = {event.seq for event in events if event.data["state"] == request.state}
+    assert all(finals <= sent for sent in told.sent.values()), "nobody is told of its end"
 
 
 def check_line(unit: Unit, line: Line) -> None:

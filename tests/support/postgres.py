@@ -1,7 +1,7 @@
 """A throw-away PostgreSQL server for the tests: the binaries of a wheel, else those of the system.
 
 PostgreSQL refuses to run as root, so root's tests run it as `nobody`. It listens on a Unix socket only
-and never syncs to disk.
+and does not sync to disk unless it is asked to.
 """
 
 import importlib.util
@@ -24,7 +24,8 @@ from service.cli.processes import Guardian
 
 SUPERUSER = "lethe"
 START_TIMEOUT_S = 30
-UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
+OPTIONS = ("max_connections=200",)
+UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
 
 class PostgresServer:
@@ -57,8 +58,8 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(guardian: Guardian) -> Iterator[PostgresServer]:
-    """Run a server for as long as the context is open."""
+def postgres_server(guardian: Guardian, *, is_durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server for as long as the context is open. `is_durable`: as in production, commits wait for the disk."""
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="lethe-pg-", ignore_cleanup_errors=True) as place:
         directory = Path(place)
@@ -66,7 +67,8 @@ def postgres_server(guardian: Guardian) -> Iterator[PostgresServer]:
             os.chown(directory, account.pw_uid, account.pw_gid)
         binaries = _binaries_for(account, directory)
         _run([binaries / "initdb", *_initdb_arguments(directory)], account, directory)
-        options = [part for option in UNSAFE_BUT_FAST for part in ("-c", option)]
+        chosen = OPTIONS if is_durable else (*OPTIONS, *UNSAFE_BUT_FAST)
+        options = [part for option in chosen for part in ("-c", option)]
         with (directory / "log").open("wb") as log:
             server = subprocess.Popen(
                 [binaries / "postgres", "-D", directory / "data", "-k", directory, "-h", "", *options],

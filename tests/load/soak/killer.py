@@ -1,0 +1,121 @@
+"""Deal the plan's kills, and note for each how long its role was away."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import httpx
+from sqlalchemy import select
+
+from service.domain.states import RunState
+from service.store.tables import Run
+from tests.load.soak.plan import Victim
+from tests.load.soak.world import World
+from tests.support.waiting import runs
+
+POLL_S = 0.05
+PATIENCE_S = 120.0
+# Of each process, the loops that leave marks.
+LOOPS = {
+    Victim.control: ("relay", "reconciler", "erasure-journal", "pusher"),
+    Victim.sender: ("webhook-sender",),
+    Victim.worker: ("worker",),
+}
+
+
+@dataclass(slots=True)
+class Kill:
+    """One death, at a `time.time`.
+
+    `interrupted`: the runs that were under way, with their fences; only those of a worker or its engine matter.
+    `back_s`: until the process did its work again, whatever runs had to be repeated; None if that was not seen.
+    """
+
+    victim: Victim
+    at: float
+    interrupted: Sequence[tuple[str, int]]
+    back_s: float | None = None
+
+
+class Killer:
+    """Kills when it is told to, one victim after the other, and only such as live."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._due: SimpleQueue[Victim | None] = SimpleQueue()
+        self._watches: list[threading.Thread] = []
+        self._thread = threading.Thread(target=self._deal)
+        self.kills: list[Kill] = []
+
+    def __enter__(self) -> "Killer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait until what was killed is back."""
+        self._due.put(None)
+        self._thread.join()
+        for watch in self._watches:
+            watch.join()
+
+    def kill(self, victim: Victim) -> None:
+        """Soon."""
+        self._due.put(victim)
+
+    def _deal(self) -> None:
+        while (victim := self._due.get()) is not None:
+            pid = self._wait_for(victim)
+            if pid is None:
+                continue
+            kill = Kill(victim, time.time(), self._running())
+            os.kill(pid, signal.SIGKILL)
+            self.kills.append(kill)
+            if victim is not Victim.engine:
+                self._watches.append(threading.Thread(target=self._watch, args=(kill,)))
+                self._watches[-1].start()
+
+    def _wait_for(self, victim: Victim) -> int | None:
+        """Its process id, as soon as it is there."""
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
+            pid = self._engine() if victim is Victim.engine else self._world.stack.pid(victim)
+            if pid is not None and runs(pid):
+                return pid
+            time.sleep(POLL_S)
+        return None
+
+    def _engine(self) -> int | None:
+        worker = self._world.stack.pid(Victim.worker)
+        try:
+            listed = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+        except FileNotFoundError:
+            return None
+        return int(listed[0]) if listed else None
+
+    def _running(self) -> Sequence[tuple[str, int]]:
+        with self._world.house.store.read() as unit:
+            query = select(Run.id, Run.fence).where(Run.state == RunState.running)
+            return [(run, fence) for run, fence in unit.session.execute(query)]
+
+    def _watch(self, kill: Kill) -> None:
+        works = self._answers if kill.victim is Victim.api else self._loops_ran(LOOPS[kill.victim], kill.at)
+        while not works():
+            if time.time() > kill.at + PATIENCE_S:
+                return
+            time.sleep(POLL_S)
+        kill.back_s = time.time() - kill.at
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self._world.stack.url}/readyz", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def _loops_ran(self, loops: Sequence[str], since: float) -> Callable[[], bool]:
+        marks = [self._world.marks / loop for loop in loops]
+        return lambda: all(mark.exists() and mark.stat().st_mtime > since for mark in marks)
