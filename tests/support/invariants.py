@@ -158,9 +158,8 @@ def check_anchor(unit: Unit, line: Line, versions: Iterable[Version]) -> None:
 def check_run(unit: Unit, run: Run, *, settled: bool) -> None:
     if settled:
         assert run.state not in LIVE or run.kind is RunKind.out_of_fold, (run.kind, run.state)
-    made = [v for v in unit.versions.of_line(run.line_id) if v.run_id == run.id and v.blob_prefix]
-    for version in made:
-        prefix = str(version.blob_prefix)
+    made = select(Version.blob_prefix).where(Version.run_id == run.id, Version.blob_prefix.is_not(None))
+    for prefix in map(str, unit.session.scalars(made)):
         if prefix.startswith(f"runs/{run.id}/"):
             assert prefix.split("/")[2] == str(run.fence), "a stale claim published"
     if run.state is RunState.succeeded:
