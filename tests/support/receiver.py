@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-NEWS_S = 10.0
+NEWS_S = 60.0
 
 
 @dataclass(frozen=True)
