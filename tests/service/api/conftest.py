@@ -32,3 +32,9 @@ def api_on_both(database_url: str, tmp_path: Path) -> Iterator[Api]:
     api = Api(tmp_path / "home", database_url)
     yield api
     api.store.close()
+
+
+@pytest.fixture
+def line(api: Api) -> str:
+    """A line called `bot` that a test may change."""
+    return api.line("bot", people(10))

@@ -24,12 +24,6 @@ WEIGHTS = f"{V1}/files/adapter_model.safetensors"
 ARCHIVE = f"{V1}/archive"
 
 
-@pytest.fixture
-def line(api: Api) -> str:
-    """A line that a test may change."""
-    return api.line("bot", people(10))
-
-
 @pytest.fixture(
     params=[WEIGHTS, ARCHIVE, f"{ARCHIVE}?format=tar", f"{ARCHIVE}?format=zip"], ids=["file", "tar.gz", "tar", "zip"]
 )

@@ -18,11 +18,6 @@ from tests.support.server import serving
 URL = "/v1/events"
 
 
-@pytest.fixture
-def line(api: Api) -> str:
-    return api.line("bot", people(10))
-
-
 def types(items: list[dict[str, object]]) -> list[object]:
     return [item["type"] for item in items]
 

@@ -1,18 +1,11 @@
 """Manifests over HTTP: of the version an alias points at now, with what the cluster calls things."""
 
-import pytest
 import yaml
 
 from service.domain.scopes import Scope
 from tests.support.api import Api, assert_problem, removal
-from tests.support.house import people
 
 URL = "/v1/adapters/bot/manifests"
-
-
-@pytest.fixture
-def line(api: Api) -> str:
-    return api.line("bot", people(10))
 
 
 def test_it_follows_the_alias(api: Api, line: str) -> None:

@@ -1,11 +1,7 @@
 """Replicas follow the alias: each is proven by its answers, and nothing of what went before stays on it."""
 
-import base64
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +9,7 @@ import pytest
 from service.control.pusher import Pusher
 from service.domain.canary import CanaryRules
 from service.domain.probes import ProbeOutcome
-from service.domain.serving import ServerKind, SwapStep
+from service.domain.serving import SwapStep
 from service.evidence.key_set import read_key_set
 from service.evidence.keys import jwks
 from service.evidence.verification import verify_envelope, with_files
@@ -23,74 +19,23 @@ from service.flows.facts import replica_facts
 from service.flows.push import claim_replica, note_step
 from service.flows.serving_targets import forget_target, leave_target
 from service.flows.signing_keys import published_keys
-from service.flows.vault import open_vault
 from service.flows.withdraw import withdraw_due
-from service.store.blobs import Blobs
-from service.store.database import Store
-from tests.support.house import ACTOR, House
+from tests.support.house import ACTOR
+from tests.support.pushing import events, names, push, receipts, said
 from tests.support.serving import Serving
-from tests.support.sglang_double import SglangDouble, sglang_double
 from tests.support.vllm_double import VllmDouble, vllm_double
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
+
 NOWHERE = "http://127.0.0.1:1"
-
-
-@pytest.fixture
-def serving(database_url: str, tmp_path: Path) -> Iterator[Serving]:
-    store = Store(database_url)
-    house = House(store, open_vault(store, bytes(32)), Blobs((tmp_path / "blobs").as_uri()), tmp_path / "trees")
-    yield Serving(house, tmp_path)
-    store.close()
-
-
-@pytest.fixture
-def pusher(serving: Serving) -> Iterator[Pusher]:
-    pusher = serving.pusher()
-    yield pusher
-    pusher.close()
 
 
 @pytest.fixture
 def vllm(serving: Serving) -> Iterator[VllmDouble]:
     with vllm_double(serving.base, max_loras=4) as double:
         yield double
-
-
-@pytest.fixture
-def sglang() -> Iterator[SglangDouble]:
-    with sglang_double() as double:
-        yield double
-
-
-def push(pusher: Pusher) -> None:
-    pusher.push_due()
-    pusher.wait()
-
-
-def names(double: VllmDouble) -> dict[str, str]:
-    return {name: lora.lora_path for name, lora in double.registered.items()}
-
-
-def events(serving: Serving, kind: str) -> list[dict[str, Any]]:
-    with serving.house.store.read() as unit:
-        return [event.data for event in unit.feed.events(0, limit=1000) if event.type == kind]
-
-
-def receipts(serving: Serving, request: str) -> list[dict[str, Any]]:
-    """The envelopes of what covers a request, newest first."""
-    with serving.house.store.read() as unit:
-        (target,) = unit.targets.of_request(request)
-        covering = unit.ledger.highest_seq(target.id)
-        assert covering is not None
-        return [row.envelope for row in unit.serving.receipts(target.line_id, covering)]
-
-
-def said(envelope: dict[str, Any]) -> dict[str, Any]:
-    predicate: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
-    return predicate
 
 
 def test_a_replica_gets_what_the_alias_points_at_and_then_what_it_moves_to(
@@ -361,45 +306,6 @@ def test_a_pusher_that_is_told_to_end_leaves_off_between_two_steps(serving: Serv
         second.close()
         assert names(double).keys() == {"bot@v2", "bot@production"}
         assert double.engine.copies_of(serving.published[0]) == 0
-
-
-class TestSglang:
-    def test_a_replica_follows_without_an_alias_name(
-        self, serving: Serving, pusher: Pusher, sglang: SglangDouble
-    ) -> None:
-        serving.publish()
-        target = serving.register(sglang.url, kind=ServerKind.sglang)
-        push(pusher)
-        assert sglang.loaded.keys() == {"bot@v1"}
-        serving.publish()
-        push(pusher)
-        assert sglang.loaded.keys() == {"bot@v2"}
-        (replica,) = serving.replicas(target)
-        assert (replica.outcome, replica.error) == (ProbeOutcome.proven, None)
-        (envelope,) = receipts(serving, serving.publisher.requests[0])
-        assert said(envelope)["removed"] == [{"name": "bot@v1", "overwritten": None}]
-
-    def test_a_name_that_comes_back_is_unloaded_again(
-        self, serving: Serving, pusher: Pusher, sglang: SglangDouble
-    ) -> None:
-        serving.publish()
-        serving.register(sglang.url, kind=ServerKind.sglang)
-        push(pusher)
-        serving.publish()
-        push(pusher)
-        sglang.loaded["bot@v1"] = {}
-        push(pusher)
-        assert sglang.loaded.keys() == {"bot@v2"}
-
-    def test_what_it_refuses_is_refused_for_good(self, serving: Serving, pusher: Pusher, sglang: SglangDouble) -> None:
-        serving.publish(r=32)
-        target = serving.register(sglang.url, kind=ServerKind.sglang)
-        push(pusher)
-        push(pusher)
-        (replica,) = serving.replicas(target)
-        assert replica.error is not None
-        assert replica.error["refused"] == [replica.desired_id]
-        assert [path for path, _ in sglang.requests] == ["/load_lora_adapter"]
 
 
 def test_keys_are_sent_and_a_wrong_one_is_told(serving: Serving, pusher: Pusher) -> None:

@@ -1,6 +1,5 @@
 """The restore drill: a backup of the database comes back, and nobody who was forgotten comes back with it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,56 +7,20 @@ import pytest
 from sqlalchemy import select
 
 from service.domain.adapters import Strategy
-from service.domain.errors import Corrupted, Shredded, Suppressed
-from service.domain.runs import Lane
+from service.domain.errors import Shredded, Suppressed
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows import decide, texts
-from service.flows.compact import rebuild_now
 from service.flows.journal import write_waiting
-from service.flows.reapply import lost_entries, reapply
+from service.flows.reapply import reapply
 from service.flows.reconcile import reconcile
 from service.flows.refile import LOST
 from service.flows.retire import retire
 from service.flows.vault import open_vault
 from service.store.database import Store
-from service.store.journal import Journal
 from service.store.migrate import upgrade
-from service.store.tables import AuditRow, JournalRow, SealedText, Suppression
-from tests.support.backup import back_up, restore
+from service.store.tables import AuditRow, SealedText
+from tests.support.drill import SUBJECT, Drill, rebuild
 from tests.support.house import ACTOR, House, correct, people, person, remove, remove_subject
-
-SUBJECT = "Person 1"
-
-
-class Drill:
-    """A backup of the database, and what happens to it. The blob store and the journal are never taken back."""
-
-    def __init__(self, house: House, place: Path) -> None:
-        self.house, self._backup = house, place / "backup"
-        self.journal = Journal(house.blobs, house.vault.hashes.journal)
-
-    def back_up(self) -> None:
-        write_waiting(self.house.store, self.journal)
-        back_up(self.house.store.url, self._backup)
-
-    def lose_and_restore(self) -> None:
-        """What happened since the backup is in the journal only."""
-        write_waiting(self.house.store, self.journal)
-        self.house.store.close()
-        restore(self.house.store.url, self._backup)
-
-    def reapply(self) -> int:
-        return reapply(self.house.store, self.house.vault, self.house.blobs, self.journal)
-
-    def restore_and_reapply(self) -> None:
-        self.lose_and_restore()
-        assert self.reapply() > 0
-        assert not lost_entries(self.house.store, self.journal)
-
-
-@pytest.fixture
-def drill(house: House, tmp_path: Path) -> Drill:
-    return Drill(house, tmp_path)
 
 
 def served(house: House, line: str) -> tuple[set[str], set[str]]:
@@ -65,13 +28,6 @@ def served(house: House, line: str) -> tuple[set[str], set[str]]:
     with house.store.read() as unit:
         aliases = {f"{a.name}=v{unit.versions.get(a.version_id).number}" for a in unit.lines.aliases(line)}
         return aliases, {f"v{v.number}" for v in unit.versions.of_line(line, VersionState.ready)}
-
-
-def rebuild(house: House, line: str) -> None:
-    with house.store.write() as unit:
-        if unit.runs.queued(line, Lane.compact) is None:
-            rebuild_now(unit, unit.lines.get(line).name, actor=ACTOR)
-    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
 
 
 def test_without_a_restore_there_is_nothing_to_do(house: House, drill: Drill) -> None:
@@ -352,73 +308,6 @@ def test_a_database_that_was_lost_altogether_still_refuses_who_was_forgotten(
     with pytest.raises(Suppressed):
         empty.line("bot", people(6))
     store.close()
-
-
-def test_nobody_can_be_read_out_of_the_journal(house: House, drill: Drill) -> None:
-    line = house.line("bot", people(6))
-    house.submit(remove_subject(SUBJECT), client_reference="ticket of Person 1")
-    house.submit(correct("p2-0", "The truth about Zoltan."))
-    house.serve(line)
-    rebuild(house, line)
-    write_waiting(house.store, drill.journal)
-    said = b"".join(b"".join(house.blobs.chunks(f"journal/{name}")) for name in house.blobs.names("journal"))
-    assert b"answered" in said
-    assert b"shredded" in said
-    for word in (b"Person", b"p1-0", b"p2-0", b"Zoltan", b"Answer", b"ticket"):
-        assert word not in said
-
-
-def test_an_entry_that_was_altered_stops_everything(house: House, drill: Drill, tmp_path: Path) -> None:
-    line = house.line("bot", people(6))
-    drill.back_up()
-    house.submit(remove_subject(SUBJECT))
-    house.serve(line)
-    drill.lose_and_restore()
-    newest = tmp_path / "blobs" / "journal" / f"{max(drill.journal.ids())}.json"
-    newest.write_bytes(newest.read_bytes().replace(b'"removed": true', b'"removed": false'))
-    with pytest.raises(Corrupted):
-        drill.reapply()
-    with house.store.read() as unit:
-        assert not unit.session.scalars(select(Suppression)).all(), "nothing half done"
-
-
-def test_entries_that_the_journal_lost_are_written_again(house: House, drill: Drill, tmp_path: Path) -> None:
-    house.line("bot", people(6))
-    write_waiting(house.store, drill.journal)
-    there = drill.journal.ids()
-    assert there
-    for name in there:
-        (tmp_path / "blobs" / "journal" / f"{name}.json").unlink()
-    assert drill.reapply() == 0
-    assert write_waiting(house.store, drill.journal) == len(there)
-    assert drill.journal.ids() == there
-
-
-def test_writing_that_breaks_off_is_done_again(house: House, drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.line("bot", people(6))
-    write: Callable[..., None] = drill.journal.write
-    monkeypatch.setattr(drill.journal, "write", lambda entry: (write(entry), _break())[1])
-    with pytest.raises(OSError, match="power"):
-        write_waiting(house.store, drill.journal)
-    monkeypatch.undo()
-    write_waiting(house.store, drill.journal)
-    with house.store.read() as unit:
-        assert unit.journal.count_unwritten() == 0
-        assert unit.journal.ids() == drill.journal.ids()
-
-
-def _break() -> None:
-    raise OSError("power")
-
-
-def test_an_entry_reads_as_it_was_written(house: House, drill: Drill) -> None:
-    house.line("bot", people(6))
-    write_waiting(house.store, drill.journal)
-    [entry] = [drill.journal.read(name) for name in drill.journal.ids()]
-    with house.store.read() as unit:
-        [row] = unit.session.scalars(select(JournalRow)).all()
-    assert (entry.id, entry.at, list(entry.facts)) == (row.id, row.created_at, row.facts)
-    assert json.loads(entry.to_bytes())[0] == row.id
 
 
 def test_shredded_rows_hold_nothing(house: House, drill: Drill) -> None:

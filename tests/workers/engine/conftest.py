@@ -12,6 +12,7 @@ from transformers.utils import logging
 from service.domain.adapters import LoraSpec, Recipe, TrainingFormat
 from service.domain.engine import Base, TrainingSet
 from tests.workers.engine.small_data import CPU, VOCABULARY, make_examples
+from workers.engine.engine import Engine
 from workers.engine.loading import BaseModel, base_digest, open_base
 from workers.engine.resident import Resident
 
@@ -150,3 +151,8 @@ def small(
     generator = torch.Generator().manual_seed(1)
     resident.parameters.set(0.5 * torch.randn(resident.parameters.size, generator=generator))
     return resident
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine(device="cpu")
