@@ -5,6 +5,8 @@
 #     make demo TORCH_INDEX_URL=…
 
 SHELL := /bin/bash
+# Tests start some hundred processes, which would each compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 # What `make bench` is given, for instance BENCH="--out results" for the whole of it.
 BENCH ?= --quick --out .lethe/bench/results

@@ -18,7 +18,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from service.api.app import bare_app
 from service.client import looking_for, remove, unlearning
 from service.client.answers.common import Answer
 from service.client.call import Call, Every, Form, Json, One
@@ -31,8 +30,9 @@ from service.domain.inbound import Provider
 from service.domain.serving import ServerKind
 from service.domain.signing import KeyPurpose, RevocationReason
 from service.domain.webhooks import SignatureScheme
+from tests.support.document import document
 
-DOCUMENT: dict[str, Any] = bare_app().openapi()
+DOCUMENT: dict[str, Any] = document()
 MODULES: list[ModuleType] = [adapters, datasets, inbound, operations, requests, serving, versions, webhooks]
 # These routes speak what others have code for: Hub clients, LoRAX, privacy platforms.
 FOR_OTHER_CLIENTS = ("/hub/", "/v2/repos/", "/v1/inbound/", "/opendsr/", "/drp/")

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.app import bare_app
 from service.api.scopes import BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import EVERY_SCOPE
 from tests.support.api import Api, assert_problem
+from tests.support.document import document
 
 STANDARD = {"type", "title", "status", "code", "detail"}
 OPERATIONS = [
     (method.upper(), path, operation)
-    for path, methods in bare_app().openapi()["paths"].items()
+    for path, methods in document()["paths"].items()
     for method, operation in methods.items()
     if path.startswith("/v1/") and operation["operationId"] not in BY_SIGNATURE
 ]

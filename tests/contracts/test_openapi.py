@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from service.api import openapi
-from service.api.app import bare_app
 from service.api.links import LINKS
 from service.api.schemas.common import Output
 from service.api.scopes import BY_SIGNATURE
+from tests.support.document import document
 
 COMMITTED = Path(__file__).parent / "openapi.json"
-DOCUMENT: dict[str, Any] = bare_app().openapi()
+DOCUMENT: dict[str, Any] = document()
 OPERATIONS = [
     (f"{method.upper()} {path}", operation)
     for path, methods in DOCUMENT["paths"].items()

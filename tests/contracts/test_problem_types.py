@@ -10,11 +10,11 @@ import pytest
 
 from service.api import errors as api_errors
 from service.api import problems
-from service.api.app import bare_app
 from service.api.problem_types import problem_types
 from service.client import problems as client_problems
 from service.domain import errors
 from service.domain.errors import LetheError
+from tests.support.document import document
 
 SERVICE = Path(__file__).parents[2] / "service"
 KINDS = {
@@ -120,7 +120,7 @@ def test_the_page_is_sorted_and_each_code_stands_once() -> None:
 
 
 def test_the_contract_holds_what_is_sent() -> None:
-    documented = bare_app().openapi()["components"]["schemas"]["Problem"]["x-problem-types"]
+    documented = document()["components"]["schemas"]["Problem"]["x-problem-types"]
     sent = {code: kind for code, kind in problem_types().items() if kind.status is not None}
     assert documented.keys() == sent.keys()
     assert documented["undoes-erasure"]["status"] == 409

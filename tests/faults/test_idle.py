@@ -31,6 +31,7 @@ def anchor_of(unit: Unit, line: str) -> Version:
     return unit.versions.get(str(unit.lines.get(line).anchor_id))
 
 
+@pytest.mark.matrix
 def test_every_fold_is_trained_while_nothing_else_is_to_be_done(deployment: Deployment, llama_path: Path) -> None:
     line = deployment.trained_line("bot", llama_path, people(2), SHORT_RECIPE, out_of_fold=True)
     deployment.until(lambda unit: "out-of-fold" in supported(unit, line))
@@ -59,6 +60,7 @@ def test_a_fold_makes_room_for_an_answer_and_goes_on(deployment: Deployment, lla
     assert claim >= 2, "a later claim of the same run went on"
 
 
+@pytest.mark.matrix
 def test_an_erasure_of_the_lines_own_data_cancels_it(deployment: Deployment, llama_path: Path) -> None:
     line = deployment.trained_line("bot", llama_path, people(8), LONG_RECIPE, out_of_fold=True)
     fold = deployment.until_running(line, Lane.idle, stage="training")

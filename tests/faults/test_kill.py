@@ -65,6 +65,7 @@ def test_the_worker_is_killed_and_another_takes_over(deployment: Deployment, lla
     published_once(deployment, line, request)
 
 
+@pytest.mark.matrix
 def test_a_worker_that_was_paused_past_its_lease_publishes_nothing(deployment: Deployment, llama_path: Path) -> None:
     paused = deployment.start("workers")
     line = deployment.trained_line("bot", llama_path, people(8))
@@ -84,6 +85,7 @@ def test_a_worker_that_was_paused_past_its_lease_publishes_nothing(deployment: D
         assert [entry.instance_id for entry in unit.ledger.of_line(line)] == ["p0-0", "p1-0"]
 
 
+@pytest.mark.matrix
 def test_redis_is_flushed_before_the_worker_hears_of_the_run(
     deployment: Deployment, llama_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_redis_is_flushed_before_the_worker_hears_of_the_run(
     published_once(deployment, line, request)
 
 
+@pytest.mark.matrix
 def test_a_stopped_worker_hands_its_run_back_at_once(deployment: Deployment, llama_path: Path) -> None:
     worker = deployment.start("workers")
     line = deployment.trained_line("bot", llama_path, people(8), LONG_RECIPE)

@@ -6,16 +6,17 @@ import httpx
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
-from service.api.app import RESOURCES, bare_app
+from service.api.app import RESOURCES
 from service.api.problem_types import problem_types
 from service.api.problems import MEDIA_TYPE
 from service.api.routes import health, inbound, opendsr
+from tests.support.document import document
 
 
 @cache
 def _statuses() -> dict[str, set[str]]:
     """The statuses that each operation can end with."""
-    paths = bare_app().openapi()["paths"]
+    paths = document()["paths"]
     operations = (operation for methods in paths.values() for operation in methods.values())
     return {operation["operationId"]: set(operation["responses"]) for operation in operations}
 

@@ -85,6 +85,7 @@ def test_a_child_that_hangs_is_ended_at_the_deadline(start: Start, tmp_path: Pat
     works_again(engine, tmp_path / "second")
 
 
+@pytest.mark.matrix
 def test_one_that_stands_still_is_ended_at_the_deadline_too(start: Start, tmp_path: Path) -> None:
     engine = start(f"child.received=stop@{tmp_path / 'fired'}")
     assert failure(run(engine, tmp_path / "first", deadline_s=25)).code == "deadline"
@@ -100,6 +101,7 @@ def test_a_child_that_outgrows_its_share_is_ended(start: Start, tmp_path: Path) 
     works_again(engine, tmp_path / "second")
 
 
+@pytest.mark.matrix
 def test_memory_that_the_system_refuses_is_a_matter_of_resources(start: Start, tmp_path: Path) -> None:
     latch = tmp_path / "fired"
     latch.touch()

@@ -16,6 +16,7 @@ from service.api.scopes import BY_AGENT, BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import Scope
 from tests.service.api.test_scopes import OPEN
 from tests.support.api import assert_problem
+from tests.support.document import document
 from tests.support.matrix import (
     BODIES,
     COUNTING,
@@ -34,7 +35,7 @@ from tests.support.matrix import (
 pytestmark = pytest.mark.slow
 
 APP = bare_app()
-DOCUMENT = APP.openapi()
+DOCUMENT = document()
 EVERY = list(operations(APP))
 GUARDED = [one for one in EVERY if one.path not in OPEN and one.id not in BY_SIGNATURE | BY_AGENT]
 NAMING = [one for one in GUARDED if one.parameters & OF_A_LINE]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.api.app import bare_app
 from service.api.scopes import BY_AGENT, BY_SIGNATURE, SCOPE_OF
 from service.domain.scopes import Scope
 from tests.support.api import Api, assert_problem
+from tests.support.document import document
 
 OPEN = {
     "/livez",
@@ -17,7 +17,7 @@ OPEN = {
     "/opendsr/discovery",
     "/opendsr/certificate.pem",
 }
-DOCUMENT = bare_app().openapi()
+DOCUMENT = document()
 BY_SIGNATURE_PATHS = {
     path
     for path, methods in DOCUMENT["paths"].items()

@@ -7,7 +7,6 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import create_engine
 
-from service.api.app import bare_app
 from service.api.desk.router import MODULES
 from service.api.scopes import SCOPE_OF
 from service.domain.scopes import EVERY_SCOPE, Scope
@@ -16,6 +15,7 @@ from tests.service.api.desk.conftest import Furnished
 from tests.support.api import Api
 from tests.support.desk import SAME_ORIGIN, Visitor, visitor
 from tests.support.desk_world import HOSTILE, furnish
+from tests.support.document import document
 from tests.support.html_page import parsed
 
 # Each page with the operation of the API that it stands for.
@@ -216,7 +216,7 @@ def test_static_files_may_be_kept_because_their_address_changes_with_them(api: A
 
 
 def test_the_desk_is_no_part_of_the_documented_api() -> None:
-    assert not [path for path in bare_app().openapi()["paths"] if path == "/" or path.startswith("/desk")]
+    assert not [path for path in document()["paths"] if path == "/" or path.startswith("/desk")]
 
 
 def test_every_page_on_both_databases(api_on_both: Api) -> None:
