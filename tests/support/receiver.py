@@ -83,7 +83,12 @@ def receiving(directory: Path) -> Iterator[Receiver]:
 def _serve(directory: Path) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # The sender died while it sent.
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             with (directory / "received.jsonl").open("a") as file:
                 file.write(json.dumps({"headers": {**headers, ":path": self.path}, "body": body.decode()}) + "\n")
