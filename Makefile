@@ -58,7 +58,7 @@ up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
 down: $(INSTALLED) ## Stop the service that `make up` started in another terminal
 	@$(BIN)/python -m service.cli.stack down
 
-test: $(INSTALLED) ## Run every test, two files at a time
+test: $(INSTALLED) ## Run the tests, two files at a time; test-faults, test-vllm and test-mlflow have more
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute

@@ -12,7 +12,13 @@ from service.flows.leave_out import must_make_room
 from service.flows.reconcile import Repairs, reconcile
 from service.flows.trees import seal_tree
 from service.store.tables import Run, Version
-from tests.support.house import ACTOR, House
+from tests.support.house import ACTOR, House, people
+
+
+def line_with_folds(house: House) -> str:
+    """A line that wants folds, and a worker with nothing to do."""
+    house.show_worker()
+    return house.line("bot", people(6), out_of_fold=True)
 
 
 def repair(house: House, **options: float) -> Repairs:

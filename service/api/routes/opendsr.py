@@ -72,6 +72,7 @@ def create_opendsr_request(body: RawBody, context: InContext, actor: Caller) -> 
                 zone=context.settings.zone,
             )
             if filed.is_repeated:
+                # By another caller, it may be.
                 _filed(unit, actor, filing.subject_request_id)
             else:
                 _call_back(unit, filed.request, filing)

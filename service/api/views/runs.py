@@ -40,7 +40,7 @@ def run_read(unit: Unit, run: Run, *, pools: set[str]) -> RunRead:
 
 def _made_by(unit: Unit, run: Run) -> str | None:
     """The newest version that this run published."""
-    made = unit.versions.newest_of_run(run.id) if run.state is RunState.succeeded else None
+    made = unit.versions.newest_of_run(run) if run.state is RunState.succeeded else None
     return None if made is None else made.id
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 from service.domain.runs import RunKind
 from service.domain.states import VersionState
 from service.store.repositories.base import Page, Repository
-from service.store.tables import Version
+from service.store.tables import Run, Version
 
 
 class VersionRepository(Repository):
@@ -46,10 +46,10 @@ class VersionRepository(Repository):
             query = query.where(Version.state.in_(states))
         return self.session.scalars(query).all()
 
-    def newest_of_run(self, run_id: str) -> Version | None:
+    def newest_of_run(self, run: Run) -> Version | None:
         """The newest version that a run published."""
-        query = select(Version).where(Version.run_id == run_id).order_by(Version.number.desc()).limit(1)
-        return self.session.scalar(query)
+        mine = select(Version).where(Version.line_id == run.line_id, Version.run_id == run.id)
+        return self.session.scalar(mine.order_by(Version.number.desc()).limit(1))
 
     def lowest_covering(self, line_id: str, seq: int) -> Version | None:
         """The oldest version in service that covers the ledger up to `seq`."""

@@ -20,6 +20,7 @@ from tests.support.folds import (
     claim_fold,
     is_readable,
     job_of,
+    line_with_folds,
     rebuild,
     repair,
     run_of,
@@ -32,9 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def line(house: House) -> str:
-    """A line that wants folds, and a worker with nothing to do."""
-    house.show_worker()
-    return house.line("bot", people(6), out_of_fold=True)
+    return line_with_folds(house)
 
 
 class TestQueue:
