@@ -61,12 +61,12 @@ down: $(INSTALLED) ## Stop the service that `make up` started in another termina
 test: $(INSTALLED) ## Run the tests, two files at a time; test-faults, test-vllm and test-mlflow have more
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in less than a minute
+test-fast: $(INSTALLED) ## Run the tests of the inner loop (SQLite only), in some three minutes on two cores
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not e2e and not faults and not postgres" --timeout 60
 
 # One process for each database, so that each trains its line once.
 test-faults: $(INSTALLED) ## Kill, freeze and starve every part at every step, on both databases
-	$(BIN)/pytest tests/faults tests/workers/test_isolation.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
+	$(BIN)/pytest tests/faults tests/workers/test_isolation.py tests/load/test_soak.py -n 2 --dist loadgroup -m "faults or slow" --timeout 600
 
 # What `make soak` is given; SOAK="--requests 300 --lines 6 --coalesce 10" takes some two minutes.
 SOAK ?=

@@ -47,7 +47,7 @@ NOTHING = Figures(
 
 
 @pytest.mark.faults
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.postgres
 def test_nothing_is_lost_or_done_twice_while_processes_die(tmp_path: Path) -> None:
     assert set(PLAN.deaths.values()) == {Victim.api, Victim.control, Victim.worker, Victim.engine}
