@@ -84,6 +84,19 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8080, ge=0, le=65_535, description="Port the API listens on. 0: `lethe up` picks a free one."
     )
+    api_processes: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="How many API processes `lethe up` runs on that port. With two, one answers while the other is "
+        "started again; each limits its callers by itself.",
+    )
+    listen_fd: int | None = Field(
+        default=None,
+        ge=0,
+        description="A listening socket that the API process has inherited and serves instead of opening its own; "
+        "`lethe up` sets it.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://",

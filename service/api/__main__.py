@@ -1,6 +1,7 @@
 """Serve the API: `python -m service.api`. The database must be migrated."""
 
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ def main() -> None:
         forwarded_allow_ips=settings.trusted_proxies.split(),
         timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
     )
-    Server(config).run()
+    inherited = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
+    Server(config).run(sockets=inherited)
     store.close()
 
 

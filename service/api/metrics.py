@@ -1,9 +1,11 @@
 """Prometheus metrics: counted HTTP calls, and the state of the work as the database has it at a scrape."""
 
+import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.domain.states import RequestState
@@ -16,17 +18,24 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """The metrics of one application. Labels are states, routes and pools, never ids."""
+    """The metrics of one application. Labels are states, routes and pools, never ids.
+
+    Where several processes serve one port, any of them tells what all have counted: in files, in the directory that
+    the Prometheus client takes from `PROMETHEUS_MULTIPROC_DIR`.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.registry = CollectorRegistry()
+        counts_together = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self.http = Histogram(
             "lethe_http_request_duration_seconds",
             "Time until an HTTP call was answered, by route template.",
             ("method", "route", "status"),
             buckets=BUCKETS,
-            registry=self.registry,
+            registry=None if counts_together else self.registry,
         )
+        if counts_together:
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         self.registry.register(_Work(store, settings))
 
 

@@ -6,24 +6,25 @@ guardian ends them (`service.cli.guardian`). Every part also inherits the lock o
 share one, not even a new stack and what is left of a killed one.
 """
 
-import fcntl
 import os
+import shutil
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
+from socket import socket
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import httpx
 
+from service.cli.errors import StackError, StackStopped
+from service.cli.home_lock import lock_home
+from service.cli.listening import listen, port_of, url_of
 from service.cli.processes import Guardian, Process
 from service.cli.redis_server import start_redis
 from service.domain.errors import LetheError
@@ -38,17 +39,9 @@ READY_TIMEOUT_S = 120
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
-MODULES = {"api": "service.api", "control": "service.control", "sender": "service.control.sender", "worker": "workers"}
-
-
-class StackError(LetheError):
-    default_code = "stack-failed"
-    title = "The service could not be started"
-
-
-class StackStopped(StackError):
-    default_code = "stack-stopped"
-    title = "The service was stopped before it was ready"
+# Of the processors that a worker's engine would use up, the API gets first what it needs to answer.
+NICENESS = 10
+MODULES = {"control": "service.control", "sender": "service.control.sender", "worker": "workers"}
 
 
 @dataclass(slots=True)
@@ -66,7 +59,7 @@ class _Part:
 class Stack:
     """The running service on this machine, for as long as the context is open.
 
-    `url` is where the API answers; `first_key` is the admin key made by this start, if it made one.
+    `url` is where the API answers, once it runs; `first_key` is the admin key made by this start, if it made one.
 
     Args:
         say: gets one line of text whenever something happens that an operator should see.
@@ -74,19 +67,19 @@ class Stack:
 
     def __init__(self, settings: Settings, *, say: Callable[[str], None] = print) -> None:
         self._say = say
-        self._settings = settings.model_copy(update={"port": settings.port or _free_port(settings.host)})
+        self._settings = settings
         self._parts: list[_Part] = []
+        self._listener: socket | None = None
         self._watcher = threading.Thread(target=self._watch, name="stack")
         self.stopping = threading.Event()
         self.first_key: str | None = None
 
     @property
     def url(self) -> str:
-        host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host  # noqa: S104
-        return f"http://{host}:{self._settings.port}"
+        return url_of(self._settings.host, self._settings.port)
 
     def pid(self, name: str) -> int:
-        """The process id of a part: `redis`, `api`, `control`, `sender` or `worker`."""
+        """The process id of a part: `redis`, `api`, `api-2` and so on, `control`, `sender` or `worker`."""
         return next(part.process.pid for part in self._parts if part.name == name)
 
     def __enter__(self) -> Self:
@@ -98,10 +91,11 @@ class Stack:
         home = self._settings.home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "logs").mkdir(exist_ok=True)
-        self._lock = self._lock_home(patience_s=self._settings.stop_grace_s + 5)
+        self._lock = lock_home(home, patience_s=self._settings.stop_grace_s + 5, say=self._say)
         self._guardian = Guardian(grace_s=self._settings.stop_grace_s)
         try:
-            _check_port(self._settings.host, self._settings.port)
+            self._listener = listen(self._settings.host, self._settings.port)
+            self._settings = self._settings.model_copy(update={"port": port_of(self._listener)})
             self._start_all()
             self._wait_until_ready()
         except BaseException:
@@ -119,35 +113,29 @@ class Stack:
         self._watcher.join()
         self._stop_all()
 
-    def _lock_home(self, *, patience_s: float) -> IO[str]:
-        """The home's lock, held until the file is closed here and in every process that inherits it.
-
-        What is left of a killed stack ends within the grace period, so it is waited for.
-        """
-        file = (self._settings.home / "stack.lock").open("w")
-        deadline = time.monotonic() + patience_s
-        for wait in count():
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            if wait == 0:
-                self._say(f"another stack runs on {self._settings.home}; waiting {patience_s:g} s for it to end …")
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_S)
-        file.close()
-        raise StackError(
-            f"Another stack runs on {self._settings.home}.", fix="Stop it, or set LETHE_HOME to another directory."
-        )
-
     def _start_all(self) -> None:
         if self._settings.redis_is_embedded:
             self._add("redis", self._start_redis)
         upgrade(self._settings.database_url)
         self.first_key = self._make_first_key()
         environment = os.environ | self._settings.environment() | {"PYTHONUNBUFFERED": "1"}
+        self._add_api(environment)
         for name, module in MODULES.items():
-            self._add(name, partial(self._start_module, name, module, environment))
+            self._add(name, partial(self._start_module, name, module, environment, niceness=NICENESS))
+
+    def _add_api(self, environment: dict[str, str]) -> None:
+        """As many processes as are wanted, on one socket."""
+        assert self._listener is not None, "it was opened before"
+        held = self._listener.fileno()
+        environment = environment | {"LETHE_LISTEN_FD": str(held)}
+        if self._settings.api_processes > 1:
+            counts = self._settings.home / "metrics"
+            shutil.rmtree(counts, ignore_errors=True)
+            counts.mkdir()
+            environment |= {"PROMETHEUS_MULTIPROC_DIR": str(counts)}
+        for number in range(1, self._settings.api_processes + 1):
+            name = "api" if number == 1 else f"api-{number}"
+            self._add(name, partial(self._start_module, name, "service.api", environment, held_open=[held]))
 
     def _add(self, name: str, start: Callable[[], Process]) -> None:
         log = self._log(name)
@@ -164,13 +152,22 @@ class Stack:
             held_open=[self._lock.fileno()],
         )
 
-    def _start_module(self, name: str, module: str, environment: dict[str, str]) -> Process:
+    def _start_module(
+        self,
+        name: str,
+        module: str,
+        environment: dict[str, str],
+        *,
+        niceness: int = 0,
+        held_open: Sequence[int] = (),
+    ) -> Process:
         return Process(
             [sys.executable, "-m", module],
             log=self._log(name),
             guardian=self._guardian,
             environment=environment,
-            held_open=[self._lock.fileno()],
+            held_open=[self._lock.fileno(), *held_open],
+            niceness=niceness,
         )
 
     def _log(self, name: str) -> Path:
@@ -226,6 +223,8 @@ class Stack:
             self._say(error.detail)
 
     def _stop_all(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         for part in reversed(self._parts):
             part.process.stop(grace_s=self._settings.stop_grace_s)
         self._guardian.close()
@@ -235,21 +234,6 @@ class Stack:
 def _obituary(part: _Part) -> str:
     status = part.process.exit_status()
     return f"The {part.name} process ended with status {status}. Its log ends with:\n{part.process.last_lines()}"
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def _check_port(host: str, port: int) -> None:
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise StackError(
-            f"The API cannot listen on {host}:{port}: {error.strerror}.", fix="Set LETHE_PORT to another port."
-        ) from error
 
 
 def _is_ready(url: str) -> bool:

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -66,8 +68,11 @@ class Up:
         return next(line.partition("try:")[2] for line in self.text.splitlines() if line.startswith("try:"))
 
     def parts(self) -> dict[str, int]:
-        """The processes of this home by what they run: whoever holds its lock open, but for the stack."""
-        found = {}
+        """The processes of this home by what they run; of several that run the same, one."""
+        return {part: pid for pid, part in self.processes()}
+
+    def processes(self) -> Iterator[tuple[int, str]]:
+        """Whoever holds the home's lock open, but for the stack, and what it runs."""
         for process in Path("/proc").glob("[0-9]*"):
             if int(process.name) == self.process.pid:
                 continue
@@ -78,8 +83,7 @@ class Up:
                 continue
             # A process that is just ending has no command line any more.
             if str(self.home / "stack.lock") in held and any(command):
-                found[command[2] if command[1:2] == ["-m"] else "redis-server"] = int(process.name)
-        return found
+                yield int(process.name), command[2] if command[1:2] == ["-m"] else "redis-server"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         os.kill(self.process.pid, number)
@@ -132,6 +136,20 @@ def test_a_killed_part_comes_back(up: Up, part: str) -> None:
     assert "is started again in" in up.text
 
 
+def test_of_two_api_processes_one_answers_while_the_other_is_started_again(tmp_path: Path, guardian: Guardian) -> None:
+    up = Up(tmp_path / "home", guardian, LETHE_API_PROCESSES="2").wait()
+    try:
+        asked = ask_until_both_have_answered(up)
+        for victim in apis(up):
+            os.kill(victim, signal.SIGKILL)
+            asked += ask_until_both_have_answered(up, without=victim)
+        counted = httpx.get(f"{up.url}/metrics").text
+    finally:
+        assert up.stop() == 0
+    (line,) = [line for line in counted.splitlines() if "_count{" in line and 'route="/readyz"' in line]
+    assert float(line.split()[-1]) >= asked, "each tells what all have counted, the dead among them"
+
+
 def test_a_second_stack_on_the_same_home_is_refused(up: Up) -> None:
     result = subprocess.run(
         COMMAND,
@@ -182,6 +200,23 @@ def test_a_start_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, guard
     assert stack.stop() == 0
     assert is_free(stack.home)
     assert not stack.parts()
+
+
+def apis(up: Up) -> set[int]:
+    return {pid for pid, part in up.processes() if part == "service.api"}
+
+
+def ask_until_both_have_answered(up: Up, *, without: int = 0) -> int:
+    """How many calls it took; whoever takes one, it is answered. A process that has answered counts its calls."""
+    deadline = time.monotonic() + START_S
+    for asked in count(1):
+        assert _ready(up.url)
+        serving = {pid for pid in apis(up) - {without} if (up.home / "metrics" / f"histogram_{pid}.db").exists()}
+        if len(serving) == 2:
+            return asked
+        assert time.monotonic() < deadline, up.text
+        time.sleep(0.02)
+    raise AssertionError("it is counted without end")
 
 
 def admits(url: str, key: str) -> bool:

@@ -26,6 +26,8 @@ PLAN = Plan(
     lease_s=6,
 )
 NOTHING = Figures(
+    planned=0,
+    planned_kills=0,
     sent=(),
     kills=(),
     repairs=(),
@@ -73,7 +75,9 @@ def test_nothing_is_lost_or_done_twice_while_processes_die(tmp_path: Path) -> No
         {"leftovers": 1},
         {"repairs": [Repair(Victim.engine, 6.0, None)]},
         {"repairs": [Repair(Victim.engine, 6.0, 91.0)]},
-        {"kills": [Kill(Victim.api, 0.0, ())]},
+        {"kills": [Kill(Victim.api, 1, 0.0, ())], "planned_kills": 1},
+        {"kills": [Kill(Victim.engine, 1, 0.0, ())], "planned_kills": 2},
+        {"planned": 1},
     ],
 )
 def test_a_demand_that_is_broken_is_named(bad: Mapping[str, object]) -> None:

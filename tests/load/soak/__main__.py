@@ -53,10 +53,10 @@ def _arguments() -> tuple[Plan, Path | None]:
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="by chance unless given; printed")
     parser.add_argument("--rate", type=float, default=10, help="requests a second")
     parser.add_argument(
-        "--coalesce", type=float, default=180, help="mean seconds that a line waits to answer together"
+        "--coalesce", type=float, default=300, help="mean seconds that a line waits to answer together"
     )
     parser.add_argument("--rebuild-after", type=int, default=40, help="changes of a line after which it is retrained")
-    parser.add_argument("--limit", type=float, default=2400, help="seconds after which it ends, finished or not")
+    parser.add_argument("--limit", type=float, default=2700, help="seconds after which it ends, finished or not")
     parser.add_argument("--lease", type=float, default=60, help="LETHE_LEASE_S; heartbeat and reconciler: a quarter")
     parser.add_argument("--directory", type=Path, help="where its files stay, logs among them; else nothing is left")
     given = parser.parse_args()

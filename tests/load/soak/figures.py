@@ -1,5 +1,6 @@
 """What a soak came to, from the database and from what the clients saw."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from service.domain.webhooks import DeliveryState
 from service.store.database import Unit
 from service.store.tables import Event, Run, UnlearningRequest, Version, WebhookDelivery
 from tests.load.soak.intake import Sent
-from tests.load.soak.killer import Kill
+from tests.load.soak.killer import APIS, Kill
+from tests.load.soak.plan import Plan
 from tests.load.soak.repair import Repair, repairs
 from tests.load.soak.world import World
 from tests.support.invariants import assert_nothing_lost, audit_of
@@ -21,13 +23,17 @@ PUBLISHED = (VersionState.ready, VersionState.quarantined, VersionState.withdraw
 
 @dataclass(frozen=True)
 class Figures:
-    """Counts; seconds. `unanswered`: the client was left without an answer, or was refused.
+    """Counts; seconds. `unanswered`: never sent, or the client was left without an answer, or was refused.
+
+    `planned`, `planned_kills`: requests and deaths of the whole plan, whether or not the time sufficed.
 
     Duplicates: `extra_requests`, rows that no key stands for, and keys that share one; `extra_versions`, published
     beside another one of the same ledger state; `extra_ends`, requests whose end was told more than once, as an event
     or to the endpoint.
     """
 
+    planned: int
+    planned_kills: int
     sent: Sequence[Sent]
     kills: Sequence[Kill]
     repairs: Sequence[Repair]
@@ -52,7 +58,7 @@ class Figures:
 
     @property
     def unanswered(self) -> int:
-        return len(self.sent) - self.accepted
+        return self.planned - self.accepted
 
     @property
     def waits(self) -> list[float]:
@@ -60,12 +66,20 @@ class Figures:
         return sorted(sent.waited_s for sent in self.sent if sent.accepted is not None)
 
     @property
-    def waits_of_a_living_api(self) -> list[float]:
-        """The same of those whose first attempt was answered: they met no API that was dead or died."""
-        return sorted(sent.waited_s for sent in self.sent if sent.accepted is not None and sent.attempts == 1)
+    def undisturbed_waits(self) -> list[float]:
+        """The same of those that were on their way while every process of the API ran."""
+        gaps = [(kill.at, kill.at + (kill.back_s or math.inf)) for kill in self.kills if kill.victim in APIS]
+        return sorted(
+            sent.waited_s
+            for sent in self.sent
+            if sent.accepted is not None
+            and not any(since < sent.due + sent.waited_s and sent.due < until for since, until in gaps)
+        )
 
 
-def count(world: World, sent: Sequence[Sent], kills: Sequence[Kill], *, wall_s: float, drained_s: float) -> Figures:
+def count(
+    world: World, plan: Plan, sent: Sequence[Sent], kills: Sequence[Kill], *, wall_s: float, drained_s: float
+) -> Figures:
     """Look at everything, once nothing moves any more."""
     accepted = {each.accepted.id for each in sent if each.accepted is not None}
     staging = world.settings.home / "staging"
@@ -74,6 +88,8 @@ def count(world: World, sent: Sequence[Sent], kills: Sequence[Kill], *, wall_s: 
         states = {row.id: row.state for row in unit.session.scalars(select(UnlearningRequest))}
         answered = sum(each.accepted is not None for each in sent)
         return Figures(
+            planned=plan.requests,
+            planned_kills=len(plan.deaths),
             sent=sent,
             kills=kills,
             repairs=repairs(unit, audit_of(unit), kills),

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,8 +20,11 @@ from tests.load.soak.world import World
 from tests.support.waiting import runs
 
 POLL_S = 0.05
+# What asks the API takes time from those who are measured.
+ASK_S = 0.5
 PATIENCE_S = 120.0
-# Of each process, the loops that leave marks.
+APIS = (Victim.api, Victim.other_api)
+# Of each other process, the loops that leave marks.
 LOOPS = {
     Victim.control: ("relay", "reconciler", "erasure-journal", "pusher"),
     Victim.sender: ("webhook-sender",),
@@ -37,6 +41,7 @@ class Kill:
     """
 
     victim: Victim
+    pid: int
     at: float
     interrupted: Sequence[tuple[str, int]]
     back_s: float | None = None
@@ -50,6 +55,8 @@ class Killer:
         self._due: SimpleQueue[Victim | None] = SimpleQueue()
         self._watches: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._deal)
+        # A new connection each time, so that any of the API's processes may take it.
+        self._http = httpx.Client(base_url=world.stack.url, headers={"Connection": "close"}, timeout=5)
         self.kills: list[Kill] = []
 
     def __enter__(self) -> "Killer":
@@ -62,6 +69,7 @@ class Killer:
         self._thread.join()
         for watch in self._watches:
             watch.join()
+        self._http.close()
 
     def kill(self, victim: Victim) -> None:
         """Soon."""
@@ -69,32 +77,30 @@ class Killer:
 
     def _deal(self) -> None:
         while (victim := self._due.get()) is not None:
-            pid = self._wait_for(victim)
-            if pid is None:
+            kill = self._killed(victim)
+            if kill is None:
                 continue
-            kill = Kill(victim, time.time(), self._running())
-            os.kill(pid, signal.SIGKILL)
             self.kills.append(kill)
             if victim is not Victim.engine:
                 self._watches.append(threading.Thread(target=self._watch, args=(kill,)))
                 self._watches[-1].start()
 
-    def _wait_for(self, victim: Victim) -> int | None:
-        """Its process id, as soon as it is there."""
+    def _killed(self, victim: Victim) -> Kill | None:
+        """Killed as soon as it lives; None if it does not in time."""
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
-            pid = self._engine() if victim is Victim.engine else self._world.stack.pid(victim)
-            if pid is not None and runs(pid):
-                return pid
+            with suppress(FileNotFoundError, ProcessLookupError):
+                pid = self._engine() if victim is Victim.engine else self._world.stack.pid(victim)
+                if pid is not None and runs(pid):
+                    kill = Kill(victim, pid, time.time(), self._running())
+                    os.kill(pid, signal.SIGKILL)
+                    return kill
             time.sleep(POLL_S)
         return None
 
     def _engine(self) -> int | None:
         worker = self._world.stack.pid(Victim.worker)
-        try:
-            listed = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
-        except FileNotFoundError:
-            return None
+        listed = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
         return int(listed[0]) if listed else None
 
     def _running(self) -> Sequence[tuple[str, int]]:
@@ -103,18 +109,25 @@ class Killer:
             return [(run, fence) for run, fence in unit.session.execute(query)]
 
     def _watch(self, kill: Kill) -> None:
-        works = self._answers if kill.victim is Victim.api else self._loops_ran(LOOPS[kill.victim], kill.at)
+        is_api = kill.victim in APIS
+        works = self._answers(kill) if is_api else self._loops_ran(LOOPS[kill.victim], kill.at)
         while not works():
             if time.time() > kill.at + PATIENCE_S:
                 return
-            time.sleep(POLL_S)
+            time.sleep(ASK_S if is_api else POLL_S)
         kill.back_s = time.time() - kill.at
 
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self._world.stack.url}/readyz", timeout=5).is_success
-        except httpx.TransportError:
-            return False
+    def _answers(self, kill: Kill) -> Callable[[], bool]:
+        """Whether the successor itself has answered a call, which is when it begins to count them."""
+
+        def works() -> bool:
+            with suppress(httpx.TransportError):
+                self._http.get("/livez")
+            successor = self._world.stack.pid(kill.victim)
+            counts = self._world.settings.home / "metrics" / f"histogram_{successor}.db"
+            return successor != kill.pid and counts.exists()
+
+        return works
 
     def _loops_ran(self, loops: Sequence[str], since: float) -> Callable[[], bool]:
         marks = [self._world.marks / loop for loop in loops]

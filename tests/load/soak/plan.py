@@ -16,9 +16,10 @@ ANY_DRIFT = 1e9
 
 
 class Victim(StrEnum):
-    """`worker` is the supervisor, whose engine dies with it; `engine` is its child alone."""
+    """Parts of the stack, as it names them. `worker`'s engine dies with it; `engine` is that child alone."""
 
     api = "api"
+    other_api = "api-2"
     control = "control"
     sender = "sender"
     worker = "worker"

@@ -36,7 +36,8 @@ def soak(plan: Plan, directory: Path, *, say: Callable[[str], None]) -> Figures:
         _drain(world, until, say)
         drained_at = time.time()
         say("everything is at rest; counting")
-        return count(world, intake.sent, killer.kills, wall_s=drained_at - began, drained_s=drained_at - sent_at)
+        wall_s, drained_s = drained_at - began, drained_at - sent_at
+        return count(world, plan, intake.sent, killer.kills, wall_s=wall_s, drained_s=drained_s)
 
 
 def _on_due(number: int, plan: Plan, killer: Killer, say: Callable[[str], None]) -> None:

@@ -68,6 +68,7 @@ def _settings(plan: Plan, home: Path, database_url: str, key: str) -> Settings:
             "database_url": database_url,
             "admin_key": SecretStr(key),
             "port": 0,
+            "api_processes": 2,
             "device": "cpu",
             "log_level": "WARNING",
             "rate_limit": 0,
