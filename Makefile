@@ -56,7 +56,7 @@ up: $(INSTALLED) ## Run the whole service on this machine until Ctrl-C
 	@$(BIN)/lethe up
 
 down: $(INSTALLED) ## Stop the service that `make up` started in another terminal
-	@$(BIN)/python -m service.cli.stack down
+	@$(BIN)/lethe down
 
 test: $(INSTALLED) ## Run the tests, two files at a time; test-faults, test-vllm and test-mlflow have more
 	$(BIN)/pytest -n 2 --dist loadfile

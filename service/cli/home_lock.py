@@ -1,6 +1,8 @@
 """The lock of a home: no two stacks share one, not even a new stack and what is left of a killed one."""
 
 import fcntl
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,11 +23,13 @@ def lock_home(home: Path, *, patience_s: float, say: Callable[[str], None]) -> I
     Raises:
         StackError: another stack holds it.
     """
-    file = (home / "stack.lock").open("w")
+    file = _file(home).open("a+")
     deadline = time.monotonic() + patience_s
     for wait in count():
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _taken(file):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
             return file
         if wait == 0:
             say(f"another stack runs on {home}; waiting {patience_s:g} s for it to end …")
@@ -34,3 +38,37 @@ def lock_home(home: Path, *, patience_s: float, say: Callable[[str], None]) -> I
         time.sleep(POLL_S)
     file.close()
     raise StackError(f"Another stack runs on {home}.", fix="Stop it, or set LETHE_HOME to another directory.")
+
+
+def stop_holder(home: Path, *, patience_s: float) -> bool:
+    """Ask the stack that holds a home to stop, and wait until nothing of it is left. False: there was none.
+
+    Raises:
+        StackError: it still runs after that time.
+    """
+    if not _file(home).exists():
+        return False
+    with _file(home).open() as file:
+        if _taken(file):
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(int(file.read()), signal.SIGTERM)
+        deadline = time.monotonic() + patience_s
+        while not _taken(file):
+            if time.monotonic() >= deadline:
+                raise StackError(f"The stack on {home} still runs.", fix="Look into its logs, or end it by Ctrl-C.")
+            time.sleep(POLL_S)
+    return True
+
+
+def _file(home: Path) -> Path:
+    return home / "stack.lock"
+
+
+def _taken(file: IO[str]) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from service.cli.commands.canary import canary
 from service.cli.commands.correct import correct
 from service.cli.commands.datasets import datasets, upload
 from service.cli.commands.decisions import approve, cancel, extend, hold, reject, release, retry
+from service.cli.commands.down import down
 from service.cli.commands.fetch import fetch
 from service.cli.commands.forget import forget
 from service.cli.commands.inbound import inbound
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 
 app.command()(up)
+app.command()(down)
 app.command()(upload)
 app.command()(datasets)
 app.command()(train)

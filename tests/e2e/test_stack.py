@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -86,7 +87,8 @@ class Up:
                 yield int(process.name), command[2] if command[1:2] == ["-m"] else "redis-server"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        os.kill(self.process.pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
         return self.wait_for_end()
 
 
@@ -144,6 +146,8 @@ def test_of_two_api_processes_one_answers_while_the_other_is_started_again(tmp_p
             os.kill(victim, signal.SIGKILL)
             asked += ask_until_both_have_answered(up, without=victim)
         counted = httpx.get(f"{up.url}/metrics").text
+        assert down(up.home).startswith("stopped")
+        assert not list(up.processes())
     finally:
         assert up.stop() == 0
     (line,) = [line for line in counted.splitlines() if "_count{" in line and 'route="/readyz"' in line]
@@ -200,6 +204,15 @@ def test_a_start_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, guard
     assert stack.stop() == 0
     assert is_free(stack.home)
     assert not stack.parts()
+
+
+def test_what_does_not_run_need_not_be_stopped(tmp_path: Path) -> None:
+    assert down(tmp_path / "home").startswith("nothing runs")
+
+
+def down(home: Path) -> str:
+    command = [*COMMAND[:-1], "down"]
+    return subprocess.check_output(command, env=os.environ | {"LETHE_HOME": str(home)}, text=True, timeout=START_S)
 
 
 def apis(up: Up) -> set[int]:

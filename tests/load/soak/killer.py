@@ -1,5 +1,6 @@
 """Deal the plan's kills, and note for each how long its role was away."""
 
+import math
 import os
 import signal
 import threading
@@ -22,6 +23,8 @@ from tests.support.waiting import runs
 POLL_S = 0.05
 # What asks the API takes time from those who are measured.
 ASK_S = 0.5
+# Deaths that had to wait for an engine would else all hit one run, which would rightly be given up.
+APART_S = 10.0
 PATIENCE_S = 120.0
 APIS = (Victim.api, Victim.other_api)
 # Of each other process, the loops that leave marks.
@@ -48,47 +51,51 @@ class Kill:
 
 
 class Killer:
-    """Kills when it is told to, one victim after the other, and only such as live."""
+    """Kills when it is told to, and only who lives: an engine's death waits for an engine and holds up no other."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._due: SimpleQueue[Victim | None] = SimpleQueue()
+        self._due: dict[bool, SimpleQueue[Victim | None]] = {True: SimpleQueue(), False: SimpleQueue()}
         self._watches: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._deal)
+        self._threads = [threading.Thread(target=self._deal, args=(due,)) for due in self._due.values()]
+        self._give_up = math.inf
         # A new connection each time, so that any of the API's processes may take it.
         self._http = httpx.Client(base_url=world.stack.url, headers={"Connection": "close"}, timeout=5)
         self.kills: list[Kill] = []
 
     def __enter__(self) -> "Killer":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Wait until what was killed is back."""
-        self._due.put(None)
-        self._thread.join()
-        for watch in self._watches:
-            watch.join()
+        self._give_up = time.monotonic() + PATIENCE_S
+        for due in self._due.values():
+            due.put(None)
+        for thread in [*self._threads, *self._watches]:
+            thread.join()
         self._http.close()
 
     def kill(self, victim: Victim) -> None:
         """Soon."""
-        self._due.put(victim)
+        self._due[victim is Victim.engine].put(victim)
 
-    def _deal(self) -> None:
-        while (victim := self._due.get()) is not None:
+    def _deal(self, due: "SimpleQueue[Victim | None]") -> None:
+        while (victim := due.get()) is not None:
             kill = self._killed(victim)
             if kill is None:
                 continue
             self.kills.append(kill)
-            if victim is not Victim.engine:
+            if victim is Victim.engine:
+                time.sleep(APART_S)
+            else:
                 self._watches.append(threading.Thread(target=self._watch, args=(kill,)))
                 self._watches[-1].start()
 
     def _killed(self, victim: Victim) -> Kill | None:
-        """Killed as soon as it lives; None if it does not in time."""
-        give_up = time.monotonic() + PATIENCE_S
-        while time.monotonic() < give_up:
+        """Killed as soon as it lives; None if it did not before the end."""
+        while time.monotonic() < self._give_up:
             with suppress(FileNotFoundError, ProcessLookupError):
                 pid = self._engine() if victim is Victim.engine else self._world.stack.pid(victim)
                 if pid is not None and runs(pid):
