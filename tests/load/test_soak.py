@@ -17,8 +17,8 @@ from tests.load.soak.verdict import demands, report
 PLAN = Plan(
     requests=40,
     lines=2,
-    kills=0.1,
-    seed=71,
+    kills=0.15,
+    seed=3,
     rate=4,
     coalesce_s=4,
     rebuild_after=15,
@@ -52,11 +52,11 @@ NOTHING = Figures(
 @pytest.mark.matrix
 @pytest.mark.postgres
 def test_nothing_is_lost_or_done_twice_while_processes_die(tmp_path: Path) -> None:
-    assert set(PLAN.deaths.values()) == {Victim.api, Victim.control, Victim.worker, Victim.engine}
+    assert sorted(victim for _, victim in PLAN.deaths) == sorted(Victim)
     figures = soak(PLAN, tmp_path, say=lambda _: None)
     broken = [demand.name for demand in demands(figures) if not demand.is_kept and not demand.concerns_speed]
     assert not broken, "\n".join(report(figures))
-    assert len(figures.kills) == 4
+    assert sorted(kill.victim for kill in figures.kills) == sorted(Victim)
     assert figures.accepted == 40
     assert figures.versions >= 4, "each line was answered"
 
@@ -90,6 +90,6 @@ def test_a_demand_that_is_broken_is_named(bad: Mapping[str, object]) -> None:
 def test_a_seed_decides_everything() -> None:
     again = replace(PLAN)
     assert (again.orders, again.deaths) == (PLAN.orders, PLAN.deaths)
-    other = replace(PLAN, seed=3)
+    other = replace(PLAN, seed=4)
     assert other.orders != PLAN.orders
     assert other.deaths != PLAN.deaths

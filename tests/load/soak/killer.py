@@ -1,6 +1,5 @@
 """Deal the plan's kills, and note for each how long its role was away."""
 
-import math
 import os
 import signal
 import threading
@@ -9,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 import httpx
 from sqlalchemy import select
@@ -51,41 +49,44 @@ class Kill:
 
 
 class Killer:
-    """Kills when it is told to, and only who lives: an engine's death waits for an engine and holds up no other."""
+    """Deals a plan's deaths from its opening on, and only to who lives.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._due: dict[bool, SimpleQueue[Victim | None]] = {True: SimpleQueue(), False: SimpleQueue()}
+    An engine's death waits for an engine, and holds up no other.
+
+    Args:
+        until: by `time.time`; who was not there until then is let live.
+    """
+
+    def __init__(self, world: World, deaths: Sequence[tuple[float, Victim]], *, until: float) -> None:
+        self._world, self._until = world, until
+        engines = [(moment, victim) for moment, victim in deaths if victim is Victim.engine]
+        others = [(moment, victim) for moment, victim in deaths if victim is not Victim.engine]
+        self._threads = [threading.Thread(target=self._deal, args=(part,)) for part in (engines, others)]
         self._watches: list[threading.Thread] = []
-        self._threads = [threading.Thread(target=self._deal, args=(due,)) for due in self._due.values()]
-        self._give_up = math.inf
         # A new connection each time, so that any of the API's processes may take it.
         self._http = httpx.Client(base_url=world.stack.url, headers={"Connection": "close"}, timeout=5)
         self.kills: list[Kill] = []
 
     def __enter__(self) -> "Killer":
+        self._began = time.time()
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait until what was killed is back."""
-        self._give_up = time.monotonic() + PATIENCE_S
-        for due in self._due.values():
-            due.put(None)
-        for thread in [*self._threads, *self._watches]:
+        """Deal what is left, and wait until what was killed is back."""
+        for thread in self._threads:
             thread.join()
+        for watch in self._watches:
+            watch.join()
         self._http.close()
 
-    def kill(self, victim: Victim) -> None:
-        """Soon."""
-        self._due[victim is Victim.engine].put(victim)
-
-    def _deal(self, due: "SimpleQueue[Victim | None]") -> None:
-        while (victim := due.get()) is not None:
+    def _deal(self, deaths: Sequence[tuple[float, Victim]]) -> None:
+        for moment, victim in deaths:
+            time.sleep(max(0.0, min(self._began + moment, self._until) - time.time()))
             kill = self._killed(victim)
             if kill is None:
-                continue
+                return
             self.kills.append(kill)
             if victim is Victim.engine:
                 time.sleep(APART_S)
@@ -95,7 +96,7 @@ class Killer:
 
     def _killed(self, victim: Victim) -> Kill | None:
         """Killed as soon as it lives; None if it did not before the end."""
-        while time.monotonic() < self._give_up:
+        while time.time() < self._until:
             with suppress(FileNotFoundError, ProcessLookupError):
                 pid = self._engine() if victim is Victim.engine else self._world.stack.pid(victim)
                 if pid is not None and runs(pid):

@@ -13,6 +13,8 @@ from service.domain.operations import Operation
 PEOPLE_PER_REQUEST = 2
 SOME_PEOPLE = 8
 ANY_DRIFT = 1e9
+# For how many times as long as requests come in, processes die.
+DYING_SHARE = 2
 
 
 class Victim(StrEnum):
@@ -81,11 +83,12 @@ class Plan:
         return SOME_PEOPLE + PEOPLE_PER_REQUEST * max(names.count(name) for name in set(names))
 
     @cached_property
-    def deaths(self) -> dict[int, Victim]:
-        """Who is killed when which request is sent."""
+    def deaths(self) -> list[tuple[float, Victim]]:
+        """Who is killed, and how many seconds after the first request; they go on while the backlog is worked off."""
         chance = self._chance("deaths")
-        moments = chance.sample(range(self.requests), round(self.kills * self.requests))
-        return {moment: chance.choice(list(Victim)) for moment in sorted(moments)}
+        span_s = DYING_SHARE * self.requests / self.rate
+        moments = sorted(chance.uniform(0, span_s) for _ in range(round(self.kills * self.requests)))
+        return [(moment, chance.choice(list(Victim))) for moment in moments]
 
     def policy(self, number: int) -> Policy:
         """Of a line. What a tiny random base can forget, and how well that is predicted, is not the question."""

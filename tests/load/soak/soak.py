@@ -29,10 +29,12 @@ def soak(plan: Plan, directory: Path, *, say: Callable[[str], None]) -> Figures:
     until = began + WORKING_SHARE * plan.limit_s
     with deployed(plan, directory) as world:
         say(f"{plan.lines} lines are ready after {time.time() - began:.0f} s")
-        with Killer(world) as killer:
+        with Killer(world, plan.deaths, until=until) as killer:
             intake = Intake(plan, world.stack.url, world.key, on_due=lambda n: _on_due(n, plan, killer, say))
             intake.run(until=until)
-        sent_at = time.time()
+            sent_at = time.time()
+            _drain(world, until, say)
+        # What was killed last may have been at work.
         _drain(world, until, say)
         drained_at = time.time()
         say("everything is at rest; counting")
@@ -41,9 +43,6 @@ def soak(plan: Plan, directory: Path, *, say: Callable[[str], None]) -> Figures:
 
 
 def _on_due(number: int, plan: Plan, killer: Killer, say: Callable[[str], None]) -> None:
-    victim = plan.deaths.get(number)
-    if victim is not None:
-        killer.kill(victim)
     if number and number % round(NEWS_S * plan.rate) == 0:
         say(f"{number} requests were sent, {len(killer.kills)} kills dealt")
 

@@ -114,8 +114,9 @@ def violations(page: Page) -> list[str]:
     return [f"{one['id']}: {node['html'][:160]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "viewport"), [("light", WIDE), ("dark", NARROW)], ids=["light-wide", "dark-narrow"]
+)
 def test_every_page_is_accessible_and_fits(
     desk: Desk, context_of: Callable[..., BrowserContext], scheme: str, viewport: dict[str, int]
 ) -> None:
