@@ -56,7 +56,7 @@ def _arguments() -> tuple[Plan, Path | None]:
         "--coalesce", type=float, default=300, help="mean seconds that a line waits to answer together"
     )
     parser.add_argument("--rebuild-after", type=int, default=60, help="changes of a line after which it is retrained")
-    parser.add_argument("--limit", type=float, default=2700, help="seconds after which it ends, finished or not")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds after which it ends, finished or not")
     parser.add_argument("--lease", type=float, default=60, help="LETHE_LEASE_S; heartbeat and reconciler: a quarter")
     parser.add_argument("--directory", type=Path, help="where its files stay, logs among them; else nothing is left")
     given = parser.parse_args()
