@@ -61,7 +61,6 @@ class Process:
 
     Args:
         held_open: file descriptors the process inherits, such as that of a lock.
-        niceness: 0 to 19; of a processor that is wanted by several, the nicer get less.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Process:
         guardian: Guardian,
         environment: Mapping[str, str] | None = None,
         held_open: Sequence[int] = (),
-        niceness: int = 0,
     ) -> None:
         self.log = log
         self._guardian = guardian
@@ -87,8 +85,6 @@ class Process:
                 pass_fds=held_open,
             )
         guardian.watch(self.pid)
-        if niceness:
-            _be_nice(self.pid, niceness)
 
     @property
     def pid(self) -> int:
@@ -123,11 +119,3 @@ class Process:
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
-
-
-def _be_nice(pid: int, niceness: int) -> None:
-    """Linux may share processors out among sessions first, and heed a process's own niceness only inside of one."""
-    with contextlib.suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))

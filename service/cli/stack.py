@@ -39,8 +39,6 @@ READY_TIMEOUT_S = 120
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
-# Of the processors that a worker's engine would use up, the API gets first what it needs to answer.
-NICENESS = 10
 MODULES = {"control": "service.control", "sender": "service.control.sender", "worker": "workers"}
 
 
@@ -121,7 +119,7 @@ class Stack:
         environment = os.environ | self._settings.environment() | {"PYTHONUNBUFFERED": "1"}
         self._add_api(environment)
         for name, module in MODULES.items():
-            self._add(name, partial(self._start_module, name, module, environment, niceness=NICENESS))
+            self._add(name, partial(self._start_module, name, module, environment))
 
     def _add_api(self, environment: dict[str, str]) -> None:
         """As many processes as are wanted, on one socket."""
@@ -158,7 +156,6 @@ class Stack:
         module: str,
         environment: dict[str, str],
         *,
-        niceness: int = 0,
         held_open: Sequence[int] = (),
     ) -> Process:
         return Process(
@@ -167,7 +164,6 @@ class Stack:
             guardian=self._guardian,
             environment=environment,
             held_open=[self._lock.fileno(), *held_open],
-            niceness=niceness,
         )
 
     def _log(self, name: str) -> Path:

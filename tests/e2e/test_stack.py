@@ -10,7 +10,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -87,8 +86,7 @@ class Up:
                 yield int(process.name), command[2] if command[1:2] == ["-m"] else "redis-server"
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        with suppress(ProcessLookupError):
-            os.kill(self.process.pid, number)
+        os.kill(self.process.pid, number)
         return self.wait_for_end()
 
 
@@ -148,8 +146,9 @@ def test_of_two_api_processes_one_answers_while_the_other_is_started_again(tmp_p
         counted = httpx.get(f"{up.url}/metrics").text
         assert down(up.home).startswith("stopped")
         assert not list(up.processes())
+        assert up.wait_for_end() == 0
     finally:
-        assert up.stop() == 0
+        up.process.stop(grace_s=START_S)
     (line,) = [line for line in counted.splitlines() if "_count{" in line and 'route="/readyz"' in line]
     assert float(line.split()[-1]) >= asked, "each tells what all have counted, the dead among them"
 

@@ -74,7 +74,7 @@ def test_nothing_is_lost_or_done_twice_while_processes_die(tmp_path: Path) -> No
         {"broken_invariant": "a version is missing"},
         {"leftovers": 1},
         {"repairs": [Repair(Victim.engine, 6.0, None)]},
-        {"repairs": [Repair(Victim.engine, 6.0, 91.0)]},
+        {"repairs": [Repair(Victim.engine, 91.0, 92.0)]},
         {"kills": [Kill(Victim.api, 1, 0.0, ())], "planned_kills": 1},
         {"kills": [Kill(Victim.engine, 1, 0.0, ())], "planned_kills": 2},
         {"planned": 1},

@@ -13,6 +13,7 @@ from service.domain.operations import Operation
 PEOPLE_PER_REQUEST = 2
 SOME_PEOPLE = 8
 ANY_DRIFT = 1e9
+LITTLE = 0.001
 # For how many times as long as requests come in, processes die.
 DYING_SHARE = 2
 
@@ -96,6 +97,7 @@ class Plan:
             default_strategy=Strategy.influence,
             complete_at=ClaimLevel.inconclusive,
             max_drift=ANY_DRIFT,
+            update_budget=LITTLE,
             # Not all windows end at once.
             coalesce_s=self.coalesce_s * (0.5 + number / self.lines),
             rebuild_after_count=self.rebuild_after,

