@@ -48,8 +48,11 @@ def sweep(store: Store, blobs: Blobs) -> int:
 
 
 def _waste(unit: Unit) -> Iterator[Waste]:
+    # Versions before lines: PostgreSQL shows each statement what is committed by then, and an anchor that is published
+    # in between must not look like one that is none any more.
+    versions = unit.versions.with_files()
     anchors = {line.anchor_id for line in unit.lines.list()}
-    for version in unit.versions.with_files():
+    for version in versions:
         if version.state is VersionState.preparing:
             continue
         if version.blob_prefix and version.state in (VersionState.withdrawn, VersionState.rejected):

@@ -120,9 +120,6 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
-        # SQLite's transactions are snapshots anyway.
-        is_sqlite = self.engine.dialect.name == "sqlite"
-        self._snapshot = {} if is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     @contextmanager
     def write(self, commit: str = "") -> Iterator[Unit]:
@@ -140,14 +137,9 @@ class Store:
             reach(f"{commit}.after_commit")
 
     @contextmanager
-    def read(self, *, may_lock: bool = False) -> Iterator[Unit]:
-        """A read-only transaction, all of whose statements see the same commits.
-
-        `may_lock`: it may lock rows, as whoever signs locks the key; each statement sees what is committed by then.
-        """
+    def read(self) -> Iterator[Unit]:
+        """A read-only transaction."""
         with Session(self.engine, expire_on_commit=False) as session:
-            if not may_lock:
-                session.connection(execution_options=self._snapshot)
             yield Unit(session)
 
     def drop_history(self) -> bool:

@@ -42,7 +42,7 @@ def show_audit(request: Request, visit: Annotated[Visit, permitted("export_audit
 @router.get("/audit/export")
 def export_audit(visit: Annotated[Visit, permitted("export_audit")]) -> StreamingResponse:
     """All of it as JSON lines that end in the signed head, as the API gives it."""
-    with visit.context.store.read(may_lock=True) as unit:
+    with visit.context.store.read() as unit:
         head = audit_head_read(unit, visit.context.vault)
     headers = {"Content-Disposition": 'attachment; filename="audit.ndjson"'}
     return StreamingResponse(audit_lines(visit.context.store, 0, head), media_type=NDJSON, headers=headers)

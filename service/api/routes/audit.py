@@ -40,7 +40,7 @@ def export_audit(
     require_unbound(actor)
     start = int(paging.position("audit") or 0)
     if NDJSON in accept:
-        with context.store.read(may_lock=True) as unit:
+        with context.store.read() as unit:
             head = audit_head_read(unit, context.vault)
         return StreamingResponse(audit_lines(context.store, start, head), media_type=NDJSON)
     with context.store.read() as unit:
@@ -54,7 +54,7 @@ def export_audit(
 def get_audit_head(context: InContext, actor: Caller) -> AuditHeadRead:
     """Read the newest row of the audit chain, signed. Keep it elsewhere: it pins all that is in the chain now."""
     require_unbound(actor)
-    with context.store.read(may_lock=True) as unit:
+    with context.store.read() as unit:
         return audit_head_read(unit, context.vault)
 
 

@@ -126,7 +126,7 @@ def download_signature(
 
     It is not one of the version's files, which the version's digest covers: a key may be replaced, a version never.
     """
-    with context.store.read(may_lock=True) as unit:
+    with context.store.read() as unit:
         line = visible_line(unit, actor, name)
         row = find_version(unit, line, version)
         check_servable(row)

@@ -100,6 +100,6 @@ def get_jwks(context: InContext) -> JwkSet:
 @router.get("/.well-known/model-signing.pem", response_class=PemResponse, responses=problems(503))
 def get_model_signing_key(context: InContext) -> Response:
     """The public key that verifies the signatures of versions now, as PEM. The key set has the earlier ones too."""
-    with context.store.read(may_lock=True) as unit:
+    with context.store.read() as unit:
         row = signing_now(unit, KeyPurpose.models)
     return PemResponse(pem(row.jwk))

@@ -102,7 +102,7 @@ class TestRotate:
     def test_each_purpose_has_its_own_key(self, house: House) -> None:
         (statements,), (models,) = keys(house), keys(house, KeyPurpose.models)
         kid = rotate(house, KeyPurpose.models)
-        with house.store.read(may_lock=True) as unit:
+        with house.store.read() as unit:
             signers = house.vault.signer(unit).kid, house.vault.model_signer(unit).kid
         assert signers == (statements.kid, kid)
         assert models.retired_at is None
@@ -121,7 +121,7 @@ class TestRevoke:
         receipt = receipt_of(house, "p0-0")
         revoke(house, signer_of(receipt), RevocationReason.withdrawn)
         assert findings(house, receipt) == []
-        with house.store.read(may_lock=True) as unit:
+        with house.store.read() as unit:
             later = house.vault.signer(unit)
         assert later.kid != signer_of(receipt)
 

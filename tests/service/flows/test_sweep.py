@@ -11,7 +11,7 @@ from tests.support.house import ACTOR, House, people, remove
 
 
 def test_the_artefacts_of_an_anchor_that_is_published_while_the_sweep_looks_are_kept(house: House) -> None:
-    """All that it looks at is as it was at one moment."""
+    """PostgreSQL shows each statement of a transaction what is committed by then."""
     line = house.line("bot", people(6))
     house.submit(remove("p0-0"))
     house.serve(line)
