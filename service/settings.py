@@ -96,6 +96,7 @@ class Settings(BaseSettings):
         ge=0,
         description="A listening socket that the API process has inherited and serves instead of opening its own; "
         "`lethe up` sets it.",
+        json_schema_extra=_documented("none"),
     )
     public_url: str | None = Field(
         default=None,

@@ -51,7 +51,8 @@ def stop_holder(home: Path, *, patience_s: float) -> bool:
     with _file(home).open() as file:
         if _taken(file):
             return False
-        with suppress(ProcessLookupError):
+        # Nobody stands there while the lock is only just taken; a killed stack's guardian ends what is left of it.
+        with suppress(ValueError, ProcessLookupError):
             os.kill(int(file.read()), signal.SIGTERM)
         deadline = time.monotonic() + patience_s
         while not _taken(file):

@@ -24,7 +24,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise StackError(
-            f"The API cannot listen on {host}:{port}: {error.strerror}.", fix="Set LETHE_PORT to another port."
+            f"The API cannot listen on {host}:{port}: {error.strerror}.",
+            fix="Set LETHE_PORT to another port, or LETHE_HOST to an address of this machine.",
         ) from error
 
 

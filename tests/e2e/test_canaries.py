@@ -32,7 +32,7 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.database import Store
 from service.store.local_cache import LocalCache
-from tests.support.canary import Canary, Hit, bytes_canary, gzipped, hits_in, hits_in_files, text_canary
+from tests.support.canary import Canary, bytes_canary, gzipped, hits_in, hits_in_files, summary, text_canary
 from tests.workers.tiny_llama import save_tiny_llama
 from workers.demo.embedded import EmbeddedStack
 
@@ -164,9 +164,8 @@ class Deployment:
 
         Reading the one file and then the other would miss a row that is moved and overwritten in between.
         """
-        with closing(sqlite3.connect(f"file:{self.home}/lethe.db?mode=ro", uri=True)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM trees").fetchone()
+        with closing(Store(Settings(home=self.home).database_url)) as store, store.read() as unit:
+            unit.feed.last_seq()
             yield
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -398,11 +397,3 @@ def amount(roots: Sequence[Path]) -> tuple[int, int]:
     """How many files there are below these directories, and of how many bytes."""
     sizes = [path.stat().st_size for root in roots for path in root.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
-
-
-def summary(hits: Sequence[Hit]) -> str:
-    """Which canary was found where, in which forms."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for hit in hits:
-        found.setdefault((hit.canary, hit.place), set()).add(hit.form.partition(" of ")[0])
-    return "\n".join(f"{canary!r} in {place}: {', '.join(sorted(forms))}" for (canary, place), forms in found.items())

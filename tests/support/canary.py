@@ -90,6 +90,14 @@ def hits_in(canaries: Sequence[Canary], data: bytes, place: str) -> list[Hit]:
     return found
 
 
+def summary(hits: Sequence[Hit]) -> str:
+    """Which canary was found where, in which forms."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for hit in hits:
+        found.setdefault((hit.canary, hit.place), set()).add(hit.form.partition(" of ")[0])
+    return "\n".join(f"{canary!r} in {place}: {', '.join(sorted(forms))}" for (canary, place), forms in found.items())
+
+
 def _layers(data: bytes, place: str, depth: int) -> Iterator[tuple[str, bytes]]:
     yield place, data
     if depth == MAX_DEPTH:

@@ -22,7 +22,7 @@ class Demand:
 
 def demands(figures: Figures) -> list[Demand]:
     """All of them."""
-    # When a run is claimed again depends on how many wait before it.
+    # The reconciler's part; when a run is then claimed depends on how many wait before it.
     repaired = [repair.queued_s for repair in figures.repairs]
     claimed = [repair.claimed_s for repair in figures.repairs]
     back = [kill.back_s for kill in figures.kills if kill.victim is not Victim.engine]
@@ -41,7 +41,7 @@ def demands(figures: Figures) -> list[Demand]:
             concerns_speed=True,
         ),
         Demand(
-            f"repair within {REPAIR_S:.0f} s",
+            f"within {REPAIR_S:.0f} s everything is back, and what was interrupted waits again",
             max((*repaired, *(seconds for seconds in back if seconds is not None)), default=0.0) <= REPAIR_S,
             concerns_speed=True,
         ),
