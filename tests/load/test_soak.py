@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from service.client.answers.requests import AcceptedRequest
 from tests.load.soak.figures import Figures
+from tests.load.soak.intake import Sent
 from tests.load.soak.killer import Kill
 from tests.load.soak.plan import Plan, Victim
 from tests.load.soak.repair import Repair
@@ -85,6 +87,19 @@ def test_a_demand_that_is_broken_is_named(bad: Mapping[str, object]) -> None:
     figures = replace(NOTHING, **bad)
     (broken,) = [demand for demand in demands(figures) if not demand.is_kept]
     assert f"BROKEN          {broken.name}" in list(report(figures))
+
+
+def test_intake_is_judged_by_what_met_no_api_that_was_away() -> None:
+    accepted = AcceptedRequest.model_construct(id="req_1")
+    waits = {0.0: 0.01, 9.8: 0.3, 11.0: 0.2, 14.0: 0.03, 25.0: 0.04}
+    sent = [
+        Sent(PLAN.orders[0], "key", due=due, attempts=1, answered=due + waited, accepted=accepted)
+        for due, waited in waits.items()
+    ]
+    kills = [Kill(Victim.other_api, 1, 10.0, (), back_s=3.0), Kill(Victim.control, 2, 25.0, (), back_s=3.0)]
+    figures = replace(NOTHING, sent=sent, kills=kills)
+    assert figures.undisturbed_waits == pytest.approx([0.01, 0.03, 0.04])
+    assert figures.waits == pytest.approx(sorted(waits.values()))
 
 
 def test_a_seed_decides_everything() -> None:
