@@ -21,6 +21,7 @@ from service.flows.trees import keep_key
 from service.store.database import Unit
 from service.store.tables import Line, Run, Target
 
+ANCHOR_MOVED = "anchor-moved"
 STALE_CHECKPOINT = "checkpoint"
 TAIL_UNSOLVED = "tail-unsolved"
 VERIFICATION_FAILED = "verification-failed"
@@ -36,6 +37,10 @@ def fail(unit: Unit, claim: Claim, failure: EngineFailure) -> None:
         Fenced: the worker no longer holds the run.
     """
     run = fenced_run(unit, claim.run_id, claim.fence)
+    if run.kind is RunKind.influence and unit.lines.lock(run.line_id).anchor_id != claim.anchor_id:
+        # What was missing or wrong may have been the old anchor, whose files go when a new one takes over.
+        hand_back(unit, run, reason=ANCHOR_MOVED, counts=False)
+        return
     if failure.code == STALE_CHECKPOINT:
         run.checkpoint = None
         hand_back(unit, run, reason=failure.code)

@@ -46,8 +46,12 @@ def refresh_request(unit: Unit, request_id: str) -> None:
     request.state = state
     if state is RequestState.succeeded:
         request.outcome = request_outcome(target.state for target in targets)
-    request.finished_at = unit.now if state in TERMINAL_REQUEST_STATES else None
-    if state in TERMINAL_REQUEST_STATES and state is not RequestState.succeeded:
+    is_over = state in TERMINAL_REQUEST_STATES
+    request.finished_at = unit.now if is_over else None
+    if is_over:
+        # A hold ends with its request: there is nothing left to release.
+        request.on_hold = False
+    if is_over and state is not RequestState.succeeded:
         forget_request(unit, request_id)
     unit.emit("request.state", request_id=request_id, state=state, outcome=request.outcome)
 

@@ -18,7 +18,7 @@ from service.flows.append import append_members
 from service.flows.certify import certify, is_final
 from service.flows.claim import Claim
 from service.flows.erase import erased_by
-from service.flows.fail import escalate, hand_back
+from service.flows.fail import ANCHOR_MOVED, escalate, hand_back
 from service.flows.fence import fenced_run
 from service.flows.finish import finish
 from service.flows.fit import CODE as MISFIT
@@ -34,8 +34,6 @@ from service.flows.trees import keep_key, shred_derived
 from service.flows.vault import Vault
 from service.store.database import Unit
 from service.store.tables import LedgerEntry, Line, Run, Target, Version
-
-ANCHOR_MOVED = "anchor-moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def check_request(unit: Unit, request: UnlearningRequest, told: Told, *, settled
     if request.state not in TERMINAL_REQUEST_STATES:
         return
     assert request.finished_at is not None
+    assert not request.on_hold, "a hold outlived its request"
     if request.outcome is Outcome.no_match:
         assert not targets
     for target in targets:

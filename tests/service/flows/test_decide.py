@@ -50,6 +50,10 @@ def canceled(house: House, request: str) -> RequestState:
     return decided(house, decide.cancel, request)
 
 
+def denied(house: House, request: str) -> RequestState:
+    return rejected(house, request, RejectionCode.other, "Not ours.")
+
+
 def held(house: House, request: str) -> RequestState:
     return decided(house, decide.hold, request, reason="litigation")
 
@@ -282,3 +286,15 @@ def test_nothing_can_be_decided_about_a_finished_request(
     house.serve(line)
     with pytest.raises(IllegalTransition):
         decided(house, verb, request)
+
+
+@pytest.mark.parametrize("end", [canceled, denied])
+def test_a_hold_ends_with_its_request(house: House, end: Stop) -> None:
+    """Or it would be counted, listed and told as one that waits for somebody to release it."""
+    _, request = needing_approval(house)
+    held(house, request)
+    assert house.request(request).on_hold
+    end(house, request)
+    assert not house.request(request).on_hold
+    with pytest.raises(IllegalTransition):
+        decided(house, decide.release, request)
