@@ -7,12 +7,27 @@ from service.domain.compaction import LEAD
 from service.domain.engine import EngineFailure, FailureClass
 from service.domain.errors import Fenced
 from service.domain.runs import Lane
-from service.domain.states import RequestState, VersionState
+from service.domain.states import RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
 from service.flows.change_policy import update_policy
+from service.flows.claim import Claim
 from service.flows.compact import compact_due, rebuild_now
 from service.flows.fail import fail, hand_back
 from tests.support.house import ACTOR, House, correct, people, remove, remove_subject
+
+
+def overtaken(house: House) -> tuple[str, str, Claim]:
+    """A line whose new anchor took over while a request was solved from the old one: the line, request and claim."""
+    line = house.line("bot", people(8))
+    house.submit(remove("p0-0"))
+    house.serve(line)
+    with house.store.write() as unit:
+        rebuild_now(unit, "bot", actor=ACTOR)
+    rebuild = house.claim_queued(line, Lane.compact)
+    request = house.submit(remove("p1-0"))
+    late = house.claim_queued(line)
+    assert house.rebuild(rebuild) is None
+    return line, request, late
 
 
 class TestRebuild:
@@ -77,15 +92,7 @@ class TestRebuild:
             assert tail.instance_id == "p1-0"
 
     def test_an_answer_solved_from_the_old_anchor_is_solved_again_after_the_rebuild(self, house: House) -> None:
-        line = house.line("bot", people(8))
-        house.submit(remove("p0-0"))
-        house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
-        request = house.submit(remove("p1-0"))
-        late = house.claim_queued(line)
-        assert house.rebuild(rebuild) is None
+        line, request, late = overtaken(house)
         house.answer(late)
         assert house.request(request).state is RequestState.queued
         with house.store.read() as unit:
@@ -95,19 +102,11 @@ class TestRebuild:
         assert house.request(request).state is RequestState.succeeded
 
     def test_an_update_that_fails_because_its_anchor_went_is_solved_again_on_the_new_one(self, house: House) -> None:
-        line = house.line("bot", people(8))
-        house.submit(remove("p0-0"))
-        house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
-        request = house.submit(remove("p1-0"))
-        late = house.claim_queued(line)
-        assert house.rebuild(rebuild) is None
+        line, request, late = overtaken(house)
         with house.store.write() as unit:
             fail(unit, late, EngineFailure(FailureClass.permanent, "adapter", "It cannot be read."))
-        assert house.request(request).state is RequestState.queued
-        assert house.targets(request)[0].strategy is Strategy.influence
+        (target,) = house.targets(request)
+        assert (target.state, target.strategy) == (TargetState.queued, Strategy.influence), "it goes to no rebuild"
         again = house.serve(line)
         assert (again.run_id, again.attempt) == (late.run_id, 1), "it was not its fault"
         assert house.request(request).state is RequestState.succeeded
