@@ -133,14 +133,15 @@ lock: ## Resolve the locks anew from pyproject.toml
 	cd $(VLLM_PLUGIN) && $(abspath $(BIN))/uv pip compile pyproject.toml --quiet --group test $(LOCKFLAGS) -o requirements-test.lock
 
 # Nothing here resolves: the locks are complete, so --no-deps cannot miss a package, and torch comes last, when all
-# that it needs of a general kind is there in its locked version.
+# that it needs of a general kind is there in its locked version. A library names torchvision, which is left out on
+# purpose, and pip would call that an error.
 $(INSTALLED): requirements-dev.lock
 	@test -n "$(PYTHON)" || { echo "Lethe needs Python 3.11 or newer with venv; none was found on PATH." \
 		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV) with $(PYTHON), which takes about a minute …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
-	@$(PIP) install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH_VERSION)
+	@$(PIP) install --no-warn-conflicts $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH_VERSION)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
