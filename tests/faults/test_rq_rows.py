@@ -259,7 +259,8 @@ def test_row_09_deadlines_are_not_exceptions_that_a_job_could_swallow(opened: Op
     worker = house.start("workers", armed=f"child.received=hang@{house.settings.home / 'hung'}")
     until_claimed(house, line)
     house.until(lambda unit: any(e.data.get("reason") == "deadline" for e in unit.feed.events(0, limit=1000)))
-    relay(house)
+    # It rests before it is tried again, and is hinted at when it is due.
+    house.start("service.control")
     house.until_succeeded(request)
     assert worker.poll() is None
     answered_once(house, line)
