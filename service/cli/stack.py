@@ -39,6 +39,8 @@ READY_TIMEOUT_S = 120
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
+# Who calls waits for the API, and nobody else: with few processors, everything else gives way to it.
+BACKGROUND_NICENESS = 10
 MODULES = {"control": "service.control", "sender": "service.control.sender", "worker": "workers"}
 
 
@@ -119,7 +121,8 @@ class Stack:
         environment = os.environ | self._settings.environment() | {"PYTHONUNBUFFERED": "1"}
         self._add_api(environment)
         for name, module in MODULES.items():
-            self._add(name, partial(self._start_module, name, module, environment))
+            start = partial(self._start_module, name, module, environment, niceness=BACKGROUND_NICENESS)
+            self._add(name, start)
 
     def _add_api(self, environment: dict[str, str]) -> None:
         """As many processes as are wanted, on one socket."""
@@ -157,6 +160,7 @@ class Stack:
         environment: dict[str, str],
         *,
         held_open: Sequence[int] = (),
+        niceness: int = 0,
     ) -> Process:
         return Process(
             [sys.executable, "-m", module],
@@ -164,6 +168,7 @@ class Stack:
             guardian=self._guardian,
             environment=environment,
             held_open=[self._lock.fileno(), *held_open],
+            niceness=niceness,
         )
 
     def _log(self, name: str) -> Path:

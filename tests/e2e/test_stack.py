@@ -113,6 +113,13 @@ def test_it_runs_every_part(up: Up) -> None:
     assert up.parts().keys() == PARTS
 
 
+def test_everything_gives_way_to_the_api(up: Up) -> None:
+    niceness = {part: os.getpriority(os.PRIO_PROCESS, pid) for part, pid in up.parts().items()}
+    assert niceness["service.api"] == niceness["redis-server"]
+    background = PARTS - {"service.api", "redis-server"}
+    assert all(niceness[part] > niceness["service.api"] for part in background), niceness
+
+
 def test_the_curl_line_it_prints_works(up: Up) -> None:
     answer = subprocess.run(f"{up.curl} --silent --show-error --fail", shell=True, capture_output=True, text=True)  # noqa: S602
     assert answer.returncode == 0, answer.stderr

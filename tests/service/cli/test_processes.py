@@ -48,6 +48,17 @@ def test_the_last_lines_of_a_long_log_are_the_last(tmp_path: Path, guardian: Gua
     assert process.last_lines(2) == "line 9998\nline 9999"
 
 
+def test_a_nice_one_gives_way_to_its_owner_and_leads_a_group_in_the_same_session(
+    tmp_path: Path, guardian: Guardian
+) -> None:
+    process = Process([sys.executable, "-c", OBEDIENT], log=tmp_path / "log", guardian=guardian, niceness=3)
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)
+    assert os.getpgid(process.pid) == process.pid
+    # Linux weighs niceness within a session, and the sessions against each other.
+    assert os.getsid(process.pid) == os.getsid(0)
+    process.stop(grace_s=10)
+
+
 def test_stopping_lets_it_end_by_itself(tmp_path: Path, guardian: Guardian) -> None:
     process = started(OBEDIENT, tmp_path, guardian)
     assert process.stop(grace_s=10) == 7
