@@ -82,6 +82,11 @@ def test_the_others_get_longer_too(name: str) -> None:
     assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > grace_s
 
 
+def test_an_engine_without_a_gpu_gives_way_to_the_api() -> None:
+    usual = 1024
+    assert SERVICES["worker-cpu"]["cpu_shares"] < SERVICES["api"].get("cpu_shares", usual)
+
+
 def test_the_journal_is_where_the_blobs_are_unless_said_otherwise() -> None:
     assert SERVICES["control"]["environment"]["LETHE_JOURNAL_URL"].endswith(
         SERVICES["control"]["environment"]["LETHE_BLOB_URL"].removeprefix("${LETHE_BLOB_URL") + "}"
