@@ -9,7 +9,6 @@ from service.domain.inbound import Provider
 from service.domain.runs import Lane
 from service.domain.webhooks import Attempt, SignatureScheme
 from service.flows import decide
-from service.flows.compact import rebuild_now
 from service.flows.deliver import claim_delivery, settle
 from service.flows.fail import fail
 from service.flows.fan_out import fan_out
@@ -80,9 +79,7 @@ def furnish(house: House) -> World:
 
 
 def _rebuild(house: House, line: str) -> None:
-    with house.store.write() as unit:
-        rebuild_now(unit, "support-bot", actor="key_other")
-    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+    assert house.rebuild(house.begin_rebuild(line, actor="key_other")) is None
 
 
 def _fail_rebuild(house: House, line: str) -> None:

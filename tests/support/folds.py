@@ -6,13 +6,12 @@ from service.domain.engine import Job
 from service.domain.runs import Lane
 from service.flows.assemble import assemble
 from service.flows.claim import Claim
-from service.flows.compact import rebuild_now
 from service.flows.fail import make_room
 from service.flows.leave_out import must_make_room
 from service.flows.reconcile import Repairs, reconcile
 from service.flows.trees import seal_tree
 from service.store.tables import Run, Version
-from tests.support.house import ACTOR, House, people
+from tests.support.house import House, people
 
 
 def line_with_folds(house: House) -> str:
@@ -66,9 +65,7 @@ def is_readable(house: House, prefix: str) -> bool:
 
 
 def rebuild(house: House, line: str) -> None:
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    house.rebuild(house.claim_queued(line, Lane.compact))
+    house.rebuild(house.begin_rebuild(line))
 
 
 def job_of(house: House, claimed: Claim) -> Job:

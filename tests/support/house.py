@@ -17,6 +17,7 @@ from service.domain.subjects import Identity
 from service.flows import ingest
 from service.flows.add_version import VersionSource, add_version
 from service.flows.claim import Claim, claim
+from service.flows.compact import rebuild_now
 from service.flows.leave_out import publish_fold
 from service.flows.lines import create_line
 from service.flows.publish import TailMoved, publish_answer, publish_first_anchor, publish_rebuild
@@ -189,6 +190,12 @@ class House:
         claimed = self.claim_queued(line_id)
         self.answer(claimed, passed=passed, **measured)
         return claimed
+
+    def begin_rebuild(self, line_id: str, *, actor: str = ACTOR) -> Claim:
+        """Ask for a rebuild of a line, and claim it."""
+        with self.store.write() as unit:
+            rebuild_now(unit, unit.lines.get(line_id).name, actor=actor)
+        return self.claim_queued(line_id, Lane.compact)
 
     def rebuild(self, claimed: Claim, answer: StagedAnswer | None = None) -> TailMoved | None:
         with self.store.write() as unit:

@@ -8,10 +8,9 @@ import pytest
 from service.domain.adapters import BaseModelRef, LoraSpec, Policy, Recipe, TrainingFormat
 from service.domain.engine import EngineFailure, InfluenceJob, InfluenceResult
 from service.domain.ledger import Edit
-from service.domain.runs import Lane, RunKind
+from service.domain.runs import RunKind
 from service.flows.add_version import VersionSource, add_version
 from service.flows.assemble import load_anchor
-from service.flows.compact import rebuild_now
 from service.flows.lines import create_line
 from service.flows.vault import vault_of
 from service.settings import Settings
@@ -77,9 +76,7 @@ def test_of_an_anchor_that_is_none_any_more_neither_disk_nor_memory_keeps_anythi
     assert in_memory(house, supervisor, line, tmp_path / "before")
 
     old = anchor_of(house, line)
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    house.rebuild(house.claim_queued(line, Lane.compact))
+    house.rebuild(house.begin_rebuild(line))
     supervisor.forget()
     assert house.blobs.exists_tree(str(old.artefacts_prefix)), "the reconciler has not come by yet"
     assert not files_with(b"p0-0", settings.home / "cache")

@@ -17,7 +17,7 @@ from service.evidence.statements import CLAIMS, FAILED
 from service.flows import decide
 from service.flows.accept import accept
 from service.flows.claim import Claim
-from service.flows.compact import compact_due, rebuild_now
+from service.flows.compact import compact_due
 from service.flows.fail import fail
 from tests.support.house import ACTOR, House, correct, people, remove
 
@@ -114,9 +114,7 @@ class TestAMeasuredFailure:
         assert house.targets(request)[0].strategy is Strategy.influence
         house.serve(line, passed=False)
         assert house.request(request).state is RequestState.succeeded
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+        assert house.rebuild(house.begin_rebuild(line)) is None
         exact, interim = said(house, request)
         assert (exact["claim"]["level"], exact["accepted"], exact["status"]) == ("E", None, "final")
         assert interim["accepted"]["reason"] == REASON

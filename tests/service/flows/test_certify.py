@@ -8,10 +8,8 @@ from datetime import UTC, timedelta
 from typing import Any
 
 from service.domain.measurements import Verified
-from service.domain.runs import Lane
 from service.domain.version import ENGINE_VERSION
 from service.evidence.audit import Entry, verify
-from service.flows.compact import rebuild_now
 from service.flows.decide import Extension, approve, extend
 from service.flows.facts import TESTS
 from service.store.repositories.feed import audit_payload
@@ -63,7 +61,7 @@ def test_method_parameters_and_what_was_not_tested(house: House) -> None:
     line = house.line("bot", people(6), update_budget=0.02)
     request = house.submit(remove("p0-0"))
     house.serve(line, grade="trajectory", verified=Verified(not_run={"relearning": "The policy does not ask for it."}))
-    house.rebuild(_rebuild(house, line))
+    house.rebuild(house.begin_rebuild(line))
     exact, interim = said(house, request)
     assert interim["method"]["parameters"] == {"update_budget": 0.02, "grade": "trajectory"}
     assert (interim["method"]["strategy"], interim["method"]["deterministic"]) == ("influence", False)
@@ -90,7 +88,7 @@ def test_the_versions_before_and_their_fate(house: House) -> None:
     assert first["version"]["superseded"][0]["at"] > first["issued_at"]
     with house.store.write() as unit:
         unit.versions.of_line(line)[0].withdraw_at = None
-    house.rebuild(_rebuild(house, line))
+    house.rebuild(house.begin_rebuild(line))
     newest = said(house, request)[0]["version"]["superseded"]
     assert "bot@v2" not in {older["name"] for older in newest}, "v2 covers the first request"
 
@@ -136,9 +134,3 @@ def test_it_pins_the_audit_chain_which_says_what_was_issued(house: House) -> Non
         "certificate": certificate["certificate"], "request": request, "level": "M",
         "sha256": hashlib.sha256(payload).hexdigest(),
     }  # fmt: skip
-
-
-def _rebuild(house: House, line: str) -> Any:
-    with house.store.write() as unit:
-        rebuild_now(unit, unit.lines.get(line).name, actor=ACTOR)
-    return house.claim_queued(line, Lane.compact)

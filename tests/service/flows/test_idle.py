@@ -55,9 +55,7 @@ class TestWants:
         house.submit(remove("p0-0"))
         house.serve(line)
         assert not wants(house, line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        house.rebuild(house.claim_queued(line, Lane.compact))
+        house.rebuild(house.begin_rebuild(line))
         assert wants(house, line)
 
     def test_not_while_the_next_anchor_is_being_trained(self, house: House) -> None:

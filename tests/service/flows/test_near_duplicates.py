@@ -1,11 +1,9 @@
 """Near duplicates: what says nearly the same is shown in the plan, and only what would stay."""
 
-from service.domain.runs import Lane
-from service.flows.compact import rebuild_now
 from service.flows.near_duplicates import NearDuplicate
 from service.flows.plan import plan
 from service.flows.submit import Submission
-from tests.support.house import ACTOR, House, people, remove
+from tests.support.house import House, people, remove
 
 STORY = "once upon a time there was a king who had three daughters and the youngest was called " * 2
 
@@ -46,9 +44,7 @@ def test_an_erased_instance_keeps_no_sketch(house: House) -> None:
     line = house.line("bot", [*people(4), told("a", "ada")])
     house.submit(remove("a"))
     house.serve(line)
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    house.rebuild(house.claim_queued(line, Lane.compact))
+    house.rebuild(house.begin_rebuild(line))
     with house.store.read() as unit:
         (version, *_) = unit.versions.of_line(line)
         assert len(unit.datasets.sketches(version.dataset_id)) == len(people(4))

@@ -11,7 +11,6 @@ from service.domain.runs import Lane, RunKind
 from service.domain.states import RequestState, VersionState
 from service.flows.assemble import assemble
 from service.flows.claim import Claim
-from service.flows.compact import rebuild_now
 from service.flows.fail import fail
 from service.flows.probe import probe_of
 from service.flows.staged import StoredTree
@@ -34,12 +33,6 @@ def probing(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     return house
 
 
-def rebuild(house: House, line: str) -> Claim:
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    return house.claim_queued(line, Lane.compact)
-
-
 def replaced(house: House, claimed: Claim) -> list[str]:
     """The names of what the claimed job's version is told from; the adapters are the files of these versions."""
     with house.store.read() as unit:
@@ -54,7 +47,7 @@ def test_every_version_keeps_its_own(probing: House) -> None:
     line = probing.line("bot", people(8))
     probing.submit(remove("p0-0"))
     probing.serve(line)
-    claimed = rebuild(probing, line)
+    claimed = probing.begin_rebuild(line)
     probing.submit(remove("p1-0"))
     probing.serve(line)
     assert probing.rebuild(claimed, probing.staged_answer(claimed, solved=2)) is None
@@ -97,7 +90,7 @@ def test_a_new_version_is_told_from_the_newest_one_and_the_anchor(house: House) 
     second = house.claim_queued(line)
     assert replaced(house, second) == ["bot@v2", "bot@v1"]
     house.answer(second)
-    third = rebuild(house, line)
+    third = house.begin_rebuild(line)
     assert replaced(house, third) == ["bot@v3", "bot@v1"]
 
 

@@ -13,10 +13,9 @@ from service.domain.measurements import Outcome as Measured
 from service.domain.runs import Lane
 from service.domain.states import Outcome, RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
-from service.flows.compact import rebuild_now
 from service.flows.fail import fail
 from service.flows.publish import publish_answer
-from tests.support.house import ACTOR, House, ask_otherwise, correct, people, remove, remove_subject
+from tests.support.house import House, ask_otherwise, correct, people, remove, remove_subject
 
 VERIFIED = Verified(
     measurements=(
@@ -234,7 +233,5 @@ class TestStates:
         request = house.submit(remove("p0-0"))
         house.serve(line)
         assert house.targets(request)[0].state is TargetState.awaiting_rebuild
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        house.rebuild(house.claim_queued(line, Lane.compact))
+        house.rebuild(house.begin_rebuild(line))
         assert house.request(request).state is RequestState.succeeded

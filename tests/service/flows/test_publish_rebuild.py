@@ -11,7 +11,7 @@ from service.domain.states import RequestState, TargetState, VersionState
 from service.flows.assemble import run_edits
 from service.flows.change_policy import update_policy
 from service.flows.claim import Claim
-from service.flows.compact import compact_due, rebuild_now
+from service.flows.compact import compact_due
 from service.flows.fail import fail, hand_back
 from tests.support.house import ACTOR, House, correct, people, remove, remove_subject
 
@@ -21,9 +21,7 @@ def overtaken(house: House) -> tuple[str, str, Claim]:
     line = house.line("bot", people(8))
     house.submit(remove("p0-0"))
     house.serve(line)
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    rebuild = house.claim_queued(line, Lane.compact)
+    rebuild = house.begin_rebuild(line)
     request = house.submit(remove("p1-0"))
     late = house.claim_queued(line)
     assert house.rebuild(rebuild) is None
@@ -35,9 +33,7 @@ class TestRebuild:
         line = house.line("bot", people(6))
         request = house.submit(remove_subject("Person 1"), correct("p2-0", "Put right."))
         house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+        assert house.rebuild(house.begin_rebuild(line)) is None
         assert house.targets(request)[0].claim_level is ClaimLevel.exact
         with house.store.read() as unit:
             final, interim = unit.requests.certificates(request)
@@ -74,9 +70,7 @@ class TestRebuild:
         line = house.line("bot", people(8))
         early = house.submit(remove("p0-0"))
         house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
+        rebuild = house.begin_rebuild(line)
         late = house.submit(remove("p1-0"))
         house.serve(line)
         moved = house.rebuild(rebuild)
@@ -130,9 +124,7 @@ class TestRebuild:
         line = house.line("bot", people(2), max_share=1.0, influence_share=1.0, complete_at="E")
         earlier = house.submit(remove("p0-0"))
         house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
+        rebuild = house.begin_rebuild(line)
         house.submit(remove("p0-1", "p1-0", "p1-1"), strategy=Strategy.influence)
         run_id = house.queued_run(line)
         assert run_id is not None
@@ -151,9 +143,7 @@ class TestSchedule:
         line = house.line("bot", people(8), shred_within_s=1)
         house.submit(remove("p0-0"))
         house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        house.rebuild(house.claim_queued(line, Lane.compact))
+        house.rebuild(house.begin_rebuild(line))
         with house.store.write() as unit:
             assert unit.lines.get(line).rebuild_due_at is None
             update_policy(unit, "bot", {"shred_within_s": 1000, "rebuild_after_s": 500}, actor=ACTOR)
@@ -184,9 +174,7 @@ class TestSchedule:
         line = house.line("bot", people(8), max_fidelity=1.5)
         house.submit(remove("p0-0"))
         house.serve(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
+        rebuild = house.begin_rebuild(line)
         late = house.submit(remove("p1-0"))
         house.serve(line)
         tail = house.staged_answer(rebuild, solved=2, drift=0.75, fidelity=2.1)

@@ -154,9 +154,7 @@ class TestGrace:
         with house.store.read() as unit:
             assert unit.versions.get(old.id).state is VersionState.quarantined
         assert house.blobs.exists_tree(str(old.blob_prefix))
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        house.rebuild(house.claim_queued(line, Lane.compact))
+        house.rebuild(house.begin_rebuild(line))
         repair(house)
         assert not house.blobs.exists_tree(str(old.blob_prefix))
         assert not house.blobs.exists_tree(str(old.artefacts_prefix))

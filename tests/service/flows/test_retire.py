@@ -109,9 +109,7 @@ class TestTheLine:
         line = house.line("bot", people(6))
         house.submit(remove("p0-0"))
         answer = house.claim_queued(line)
-        with house.store.write() as unit:
-            rebuild_now(unit, "bot", actor=ACTOR)
-        rebuild = house.claim_queued(line, Lane.compact)
+        rebuild = house.begin_rebuild(line)
         retired(house)
         with pytest.raises(Fenced):
             house.answer(answer)

@@ -15,7 +15,7 @@ from service.domain.runs import Lane
 from service.domain.states import RequestState, TargetState, VersionState
 from service.flows import decide, texts
 from service.flows.assemble import assemble
-from service.flows.compact import compact_due, rebuild_now
+from service.flows.compact import compact_due
 from service.flows.copies import SWEPT_WITHIN
 from service.flows.reconcile import reconcile
 from tests.support.house import ACTOR, House, correct, people, person, remove, remove_subject
@@ -34,9 +34,7 @@ def kinds(copies: list[dict[str, Any]]) -> set[str]:
 
 
 def rebuild(house: House, line: str) -> None:
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+    assert house.rebuild(house.begin_rebuild(line)) is None
 
 
 def collapse(house: House, line: str, later: Any) -> None:

@@ -4,10 +4,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from service.domain.runs import Lane
-from service.flows.compact import rebuild_now
 from service.flows.sweep import sweep
-from tests.support.house import ACTOR, House, people, remove
+from tests.support.house import House, people, remove
 
 
 def test_the_artefacts_of_an_anchor_that_is_published_while_the_sweep_looks_are_kept(house: House) -> None:
@@ -15,9 +13,7 @@ def test_the_artefacts_of_an_anchor_that_is_published_while_the_sweep_looks_are_
     line = house.line("bot", people(6))
     house.submit(remove("p0-0"))
     house.serve(line)
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    rebuild = house.claim_queued(line, Lane.compact)
+    rebuild = house.begin_rebuild(line)
     seen: list[str] = []
 
     def publish_after_the_first_look(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

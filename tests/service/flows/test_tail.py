@@ -10,7 +10,6 @@ from service.domain.states import RequestState
 from service.flows import decide
 from service.flows.assemble import run_edits, training_set
 from service.flows.claim import Claim
-from service.flows.compact import rebuild_now
 from tests.support.house import ACTOR, House, correct, people, remove
 
 
@@ -46,9 +45,7 @@ def take_over(house: House, rebuild: Claim) -> None:
 
 
 def rebuild(house: House, line: str) -> None:
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    assert house.rebuild(house.claim_queued(line, Lane.compact)) is None
+    assert house.rebuild(house.begin_rebuild(line)) is None
 
 
 class TestRemovedWhileItsCorrectionIsTrained:

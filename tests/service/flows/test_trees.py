@@ -15,7 +15,6 @@ from service.domain.runs import Lane, RunKind
 from service.domain.states import RequestState, VersionState
 from service.flows import decide
 from service.flows.add_version import VersionSource, add_version
-from service.flows.compact import rebuild_now
 from service.flows.publish import publish_first_anchor
 from service.flows.trees import keys
 from service.store.blobs import Blobs
@@ -50,9 +49,7 @@ def test_a_copy_of_the_store_is_useless_once_they_are_shredded(house: House, lin
     house.submit(remove("p0-0"))
     house.serve(line)
     assert read(house, copy, prefix), "updates are solved from it"
-    with house.store.write() as unit:
-        rebuild_now(unit, "bot", actor=ACTOR)
-    house.rebuild(house.claim_queued(line, Lane.compact))
+    house.rebuild(house.begin_rebuild(line))
     with pytest.raises(Shredded):
         read(house, copy, prefix)
     with house.store.write() as unit:
